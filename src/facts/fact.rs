@@ -1,0 +1,136 @@
+//! The three-valued cell that every fact lives in.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// What is known about one thing on a node.
+///
+/// JSON: a known value is itself, an absent one is `null`, an unknown one is `{"unknown": "why"}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// It was read.
+    Known(T),
+    /// It was looked for and is not there.
+    Absent,
+    /// It could not be looked at, with the reason ("permission denied", "crictl is not installed").
+    Unknown(String),
+}
+
+impl<T> Fact<T> {
+    pub const fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+
+    pub const fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unknown(reason.into())
+    }
+
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Known(value) => Fact::Known(f(value)),
+            Self::Absent => Fact::Absent,
+            Self::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    pub fn as_ref(&self) -> Fact<&T> {
+        match self {
+            Self::Known(value) => Fact::Known(value),
+            Self::Absent => Fact::Absent,
+            Self::Unknown(why) => Fact::Unknown(why.clone()),
+        }
+    }
+}
+
+/// Nothing was read: the value of every fact of a node that sent nothing.
+impl<T> Default for Fact<T> {
+    fn default() -> Self {
+        Self::Unknown("not collected".to_owned())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnknownJson {
+    unknown: String,
+}
+
+impl<T: Serialize> Serialize for Fact<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Known(value) => value.serialize(serializer),
+            Self::Absent => serializer.serialize_none(),
+            Self::Unknown(why) => UnknownJson { unknown: why.clone() }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Fact<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        if value.is_null() {
+            return Ok(Self::Absent);
+        }
+        if let Ok(unknown) = UnknownJson::deserialize(&value) {
+            return Ok(Self::Unknown(unknown.unknown));
+        }
+        T::deserialize(value).map(Self::Known).map_err(de::Error::custom)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Fact<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Fact_of_{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let known = generator.subschema_for::<T>();
+        json_schema!({
+            "anyOf": [
+                known,
+                { "type": "null" },
+                {
+                    "type": "object",
+                    "properties": { "unknown": { "type": "string" } },
+                    "required": ["unknown"],
+                    "additionalProperties": false,
+                },
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_values_survive_json() {
+        for fact in [Fact::Known(7_u8), Fact::Absent, Fact::unknown("no root")] {
+            let json = serde_json::to_string(&fact).unwrap();
+            assert_eq!(serde_json::from_str::<Fact<u8>>(&json).unwrap(), fact, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&Fact::<u8>::Absent).unwrap(), "null");
+    }
+}

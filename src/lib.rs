@@ -1,0 +1,21 @@
+//! seaworthy: sweeps the nodes of Kubernetes clusters over SSH, names root causes, and mends them.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! inventory ──► targets ──► collect (ssh, one script) ──► records ──► facts ──► assessments ──► report
+//!                                                          ▲
+//!                                          a saved run (--from) enters here
+//! ```
+//!
+//! Only [`ssh`], `collect`, `run` and the commands touch the world. Everything from records to reports is synchronous,
+//! pure and deterministic: the same records give the same bytes.
+
+pub mod facts;
+pub mod failure;
+pub mod record;
+pub mod report;
+pub mod ssh;
+pub mod target;
+pub mod timings;
+pub mod verdict;
