@@ -168,6 +168,41 @@ impl FailureKind {
     }
 }
 
+impl FailureKind {
+    /// A few words for a table's cell; the message has the rest.
+    pub const fn brief(self) -> &'static str {
+        match self {
+            Self::Settings => "its settings cannot be used",
+            Self::Key => "its private key cannot be used",
+            Self::Dns => "name does not resolve",
+            Self::Refused => "connection refused",
+            Self::TcpTimeout => "no answer",
+            Self::NoRoute => "no route to host",
+            Self::BannerTimeout => "no SSH banner",
+            Self::NotSsh => "not an SSH 2 server",
+            Self::Kex => "key exchange failed",
+            Self::HostKeyChanged => "host key changed",
+            Self::HostKeyUnknown => "host key unknown",
+            Self::HostKeyRevoked => "host key revoked",
+            Self::Auth => "login refused",
+            Self::AuthTimeout => "login timed out",
+            Self::AgentRefused => "the agent refused to sign",
+            Self::JumpHost => "jump host failed",
+            Self::ProxyCommand => "proxy command failed",
+            Self::Channel => "no session",
+            Self::SudoPassword => "sudo password missing or wrong",
+            Self::SudoDenied => "sudo denied",
+            Self::ExecTimeout => "timed out",
+            Self::ConnectionLost => "connection lost",
+            Self::OutputLimit => "too much output",
+            Self::Protocol => "no usable answer",
+            Self::RunDeadline => "the run's deadline passed",
+            Self::Interrupted => "interrupted",
+            Self::Local => "this machine failed",
+        }
+    }
+}
+
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -8,14 +8,23 @@
 //!                                          a saved run (--from) enters here
 //! ```
 //!
-//! Only [`ssh`], `collect`, `run` and the commands touch the world. Everything from records to reports is synchronous,
-//! pure and deterministic: the same records give the same bytes.
+//! Only `ssh`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world. Everything
+//! from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
+pub mod config;
+pub mod duration;
+pub mod environment;
 pub mod facts;
 pub mod failure;
+pub mod fanout;
+pub mod interrupt;
+pub mod names;
+pub mod playbook;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod ssh;
 pub mod target;
+pub mod text;
 pub mod timings;
 pub mod verdict;

@@ -17,6 +17,16 @@ pub enum Role {
     Worker,
 }
 
+impl Role {
+    /// As in JSON and in tables.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// One host to work on.
 #[derive(Debug, Clone)]
 pub struct Target {

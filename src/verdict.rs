@@ -21,7 +21,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// No kubelet, no kubeadm, no container runtime.
+    /// No kubelet, whether or not there is a container runtime.
     Unprepared,
     /// Installed, not joined.
     Prepared,

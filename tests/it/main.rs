@@ -1,1 +1,1 @@
-//! Integration tests: the program as a user runs it.
+//! Integration tests: the program and its larger parts as a user meets them. One binary, one file or folder per area.

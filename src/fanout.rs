@@ -1,0 +1,143 @@
+//! Many hosts at once: bounded width, one deadline for all, and an answer for every host, whatever happens.
+//!
+//! Knows nothing of SSH: the work on one item is a future. A worker that hangs costs its own place until it is stopped;
+//! one that panics costs its own answer.
+
+use std::future::Future;
+use std::time::Instant;
+
+use futures::{Stream, StreamExt, stream};
+use tokio::task::JoinError;
+
+use crate::interrupt::Interrupt;
+
+/// Why an item was given up.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The user interrupted the run.
+    Interrupted,
+    /// The run's deadline passed.
+    Deadline,
+    /// The work itself broke; a defect of this program.
+    Broken(JoinError),
+}
+
+/// When to give up everything that is not done.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    pub interrupt: Interrupt,
+    pub deadline: Option<Instant>,
+}
+
+impl Stop {
+    async fn wait(&mut self) -> Stopped {
+        let deadline = self.deadline;
+        let expired = async move {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.interrupt.wait() => Stopped::Interrupted,
+            () = expired => Stopped::Deadline,
+        }
+    }
+}
+
+/// Runs `work` for every item, at most `width` at a time, each as a task of its own. Yields in the order of completion.
+///
+/// After the stop nothing new is started, and what runs is dropped: every item still gets its answer.
+pub fn fan_out<T, W, F, R>(
+    items: Vec<T>,
+    width: usize,
+    stop: Stop,
+    work: W,
+) -> impl Stream<Item = (T, Result<R, Stopped>)>
+where
+    T: Clone + Send + 'static,
+    W: Fn(T) -> F,
+    F: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
+    stream::iter(items)
+        .map(move |item| {
+            let future = work(item.clone());
+            let mut stop = stop.clone();
+            // A task, so that the cores share the work; it ends by itself at the stop, since dropping its handle would not.
+            let task = tokio::spawn(async move {
+                tokio::select! {
+                    biased;
+                    stopped = stop.wait() => Err(stopped),
+                    result = future => Ok(result),
+                }
+            });
+            async move { (item, task.await.unwrap_or_else(|error| Err(Stopped::Broken(error)))) }
+        })
+        .buffer_unordered(width.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn never() -> Stop {
+        Stop { interrupt: Interrupt::never(), deadline: None }
+    }
+
+    #[tokio::test]
+    async fn every_item_is_answered_and_the_width_is_kept() {
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = {
+            let most = Arc::clone(&most);
+            move |item: usize| {
+                let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                async move {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    for _ in 0..item % 7 {
+                        tokio::task::yield_now().await;
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    item * 2
+                }
+            }
+        };
+        let mut results: Vec<_> =
+            fan_out((0..100).collect(), 8, never(), work).map(|(item, result)| (item, result.ok())).collect().await;
+        results.sort_unstable();
+        assert_eq!(results, (0..100).map(|item| (item, Some(item * 2))).collect::<Vec<_>>());
+        let most = most.load(Ordering::SeqCst);
+        assert!((2..=8).contains(&most), "{most} at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_answers_for_those_that_hang_and_those_not_started() {
+        let stop = Stop {
+            interrupt: Interrupt::never(),
+            deadline: Some(tokio::time::Instant::now().into_std() + Duration::from_secs(5)),
+        };
+        let work = |item: usize| async move {
+            if item == 1 {
+                std::future::pending::<()>().await;
+            }
+            item
+        };
+        let results: Vec<_> = fan_out(vec![0, 1, 2], 1, stop, work).collect().await;
+        assert!(matches!(results[..], [(0, Ok(0)), (1, Err(Stopped::Deadline)), (2, Err(Stopped::Deadline))]));
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_answer() {
+        let work = |item: usize| async move {
+            assert_ne!(item, 1, "a defect");
+            item
+        };
+        let results: Vec<_> = fan_out(vec![0, 1, 2], 1, never(), work).collect().await;
+        assert!(matches!(results[..], [(0, Ok(0)), (1, Err(Stopped::Broken(_))), (2, Ok(2))]));
+    }
+}
