@@ -11,6 +11,7 @@
 //! Only `ssh`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world. Everything
 //! from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
+pub mod commands;
 pub mod config;
 pub mod duration;
 pub mod environment;
@@ -18,6 +19,7 @@ pub mod facts;
 pub mod failure;
 pub mod fanout;
 pub mod interrupt;
+pub mod inventory;
 pub mod names;
 pub mod playbook;
 pub mod record;

@@ -1,1 +1,4 @@
 //! Integration tests: the program and its larger parts as a user meets them. One binary, one file or folder per area.
+
+#[cfg(test)]
+mod inventory;
