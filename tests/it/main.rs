@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod inventory;
+#[cfg(test)]
+mod ssh;

@@ -1,0 +1,160 @@
+//! What a command has said so far, within its limits, and what that asks for next. Shared by remote and local commands.
+//!
+//! Pure: bytes in, a step out.
+
+use secrecy::ExposeSecret as _;
+
+use super::exec::{ExecOutcome, ExecRequest, Exit, Moment};
+use super::sudo::{Action, Gate};
+use crate::failure::{Failure, FailureKind};
+use crate::target::Sudo;
+
+/// The arrival of so many pieces of output is noted.
+const ARRIVALS: usize = 64;
+
+pub(super) struct Transcript {
+    outcome: ExecOutcome,
+    command: String,
+    gate: Option<Gate>,
+    stdout_cap: usize,
+    stderr_cap: usize,
+}
+
+/// What the caller does next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Go,
+    /// Write this to the command's input: the password and a newline.
+    Password(Vec<u8>),
+    /// Write the command's input now.
+    Input,
+    Stop(Failure),
+}
+
+impl Transcript {
+    pub(super) fn new(request: &ExecRequest<'_>, sudo: Option<&Sudo>) -> Self {
+        let gate = sudo.map(|sudo| Gate::new(sudo, request.command));
+        Self {
+            outcome: ExecOutcome::empty(),
+            command: gate.as_ref().map_or_else(|| request.command.to_owned(), |gate| gate.command.clone()),
+            gate,
+            stdout_cap: request.stdout_cap,
+            stderr_cap: request.stderr_cap,
+        }
+    }
+
+    /// The command line to run.
+    pub(super) fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// The input must wait for [`Next::Input`].
+    pub(super) fn holds_input(&self) -> bool {
+        self.gate.as_ref().is_some_and(Gate::holds_input)
+    }
+
+    pub(super) fn sent(&mut self, moment: Moment) {
+        self.outcome.sent = Some(moment);
+    }
+
+    pub(super) fn exit(&mut self, exit: Exit) {
+        self.outcome.exit = exit;
+    }
+
+    pub(super) fn stdout(&mut self, chunk: &[u8]) -> Next {
+        if self.outcome.arrivals.len() < ARRIVALS {
+            self.outcome.arrivals.push((self.outcome.stdout.len(), Moment::now()));
+        }
+        let held = self.holds_input();
+        let room = self.stdout_cap.saturating_sub(self.outcome.stdout.len());
+        self.outcome.stdout.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        let action = match &mut self.gate {
+            Some(gate) => gate.stdout(&mut self.outcome.stdout, chunk.len()),
+            None => Action::Nothing,
+        };
+        if chunk.len() > room {
+            let message = format!("the command printed more than {} bytes", self.stdout_cap);
+            let next = "look on the host for what prints so much: the login shell's startup files, or the command";
+            return Next::Stop(Failure::new(FailureKind::OutputLimit, message, next));
+        }
+        match action {
+            Action::Open if held => Next::Input,
+            _ => Next::Go,
+        }
+    }
+
+    pub(super) fn stderr(&mut self, chunk: &[u8]) -> Next {
+        let room = self.stderr_cap.saturating_sub(self.outcome.stderr.len());
+        self.outcome.stderr.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        let action = match &mut self.gate {
+            Some(gate) => gate.stderr(&self.outcome.stderr),
+            None => Action::Nothing,
+        };
+        match action {
+            Action::Password(password) => {
+                let mut line = password.expose_secret().as_bytes().to_vec();
+                line.push(b'\n');
+                Next::Password(line)
+            }
+            Action::Stop(failure) => Next::Stop(failure),
+            Action::Open | Action::Nothing => Next::Go,
+        }
+    }
+
+    /// The end. sudo's own failure explains an end that looks like the command's, and is explained by a lost connection.
+    pub(super) fn finish(mut self, failure: Option<Failure>) -> ExecOutcome {
+        if let Some(gate) = &self.gate {
+            let code = match self.outcome.exit {
+                Exit::Code(code) => Some(code),
+                Exit::Signal(_) | Exit::Missing => None,
+            };
+            self.outcome.failure = failure.or_else(|| gate.verdict(code, &self.outcome.stderr));
+            gate.clean(&mut self.outcome.stderr);
+        } else {
+            self.outcome.failure = failure;
+        }
+        self.outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn request(stdout_cap: usize) -> ExecRequest<'static> {
+        let deadline = Duration::from_secs(1);
+        ExecRequest { command: "true", stdin: b"", sudo: None, deadline, stdout_cap, stderr_cap: 4 }
+    }
+
+    #[test]
+    fn output_over_the_limit_is_a_failure_that_keeps_the_beginning() {
+        let mut transcript = Transcript::new(&request(5), None);
+        assert!(matches!(transcript.stdout(b"abc"), Next::Go));
+        assert!(matches!(transcript.stderr(b"123456"), Next::Go));
+        let Next::Stop(failure) = transcript.stdout(b"defgh") else { panic!("must stop") };
+        assert_eq!(failure.kind, FailureKind::OutputLimit);
+        let outcome = transcript.finish(Some(failure));
+        assert_eq!((outcome.stdout.as_slice(), outcome.stderr.as_slice()), (b"abcde".as_slice(), b"1234".as_slice()));
+    }
+
+    #[test]
+    fn output_of_exactly_the_limit_is_fine() {
+        let mut transcript = Transcript::new(&request(5), None);
+        assert!(matches!(transcript.stdout(b"abcde"), Next::Go));
+        assert!(matches!(transcript.stdout(b""), Next::Go));
+    }
+
+    #[test]
+    fn arrivals_are_found_by_offset() {
+        let mut transcript = Transcript::new(&request(100), None);
+        let _ = transcript.stdout(b"noise");
+        let _ = transcript.stdout(b"hello");
+        let outcome = transcript.finish(None);
+        let (first, hello) = (outcome.first_byte().unwrap(), outcome.arrived(7).unwrap());
+        assert!(first.instant <= hello.instant);
+        assert_eq!(outcome.arrived(5).unwrap().instant, hello.instant);
+        assert!(outcome.arrived(10).is_none());
+    }
+}

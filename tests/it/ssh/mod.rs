@@ -1,0 +1,11 @@
+//! The connection engine against servers in this process that misbehave on purpose, and against the real sshd where there is one.
+
+mod auth;
+mod bad_peers;
+mod exec;
+mod host_keys;
+mod jump;
+mod real_sshd;
+mod server;
+mod sudo;
+mod support;

@@ -1,0 +1,401 @@
+//! An SSH server in this process whose every answer a test decides.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use russh::keys::{Certificate, PrivateKey, PublicKey};
+use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, Response, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, MethodKind, MethodSet, Sig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the server does.
+#[derive(Clone)]
+pub(super) struct Behaviour {
+    pub host_key: PrivateKey,
+    pub host_certificates: Vec<Certificate>,
+    pub methods: Vec<MethodKind>,
+    pub keys: Vec<PublicKey>,
+    pub authority: Option<PublicKey>,
+    pub password: Option<String>,
+    /// The keyboard-interactive prompt; answered right with `password`.
+    pub prompt: String,
+    /// After an accepted key the password is wanted as well.
+    pub two_steps: bool,
+    /// Ends the connection at the first login attempt.
+    pub drop_in_auth: bool,
+    /// Never answers a login attempt.
+    pub silent_in_auth: bool,
+    pub max_attempts: usize,
+    pub max_sessions: usize,
+    pub exec: Exec,
+    pub forward: Forward,
+    pub preferred: Option<russh::Preferred>,
+}
+
+#[derive(Clone)]
+pub(super) enum Exec {
+    /// `sh -c` of the command on this machine, with this directory first in `PATH`.
+    Run(Option<PathBuf>),
+    /// These steps, whatever the command.
+    Steps(Vec<Step>),
+    Refuse,
+}
+
+#[derive(Clone)]
+pub(super) enum Step {
+    Out(Vec<u8>),
+    Err(&'static str),
+    Status(u32),
+    Killed(Sig),
+    Eof,
+    Close,
+    /// Ends the whole connection.
+    Drop,
+}
+
+#[derive(Clone)]
+pub(super) enum Forward {
+    Real,
+    Fail(ChannelOpenFailure),
+    Never,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            host_key: super::support::new_key(),
+            host_certificates: Vec::new(),
+            methods: vec![MethodKind::PublicKey],
+            keys: Vec::new(),
+            authority: None,
+            password: None,
+            prompt: "Password: ".into(),
+            two_steps: false,
+            drop_in_auth: false,
+            silent_in_auth: false,
+            max_attempts: 10,
+            max_sessions: 10,
+            exec: Exec::Run(None),
+            forward: Forward::Real,
+            preferred: None,
+        }
+    }
+}
+
+/// What the server saw.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub connections: AtomicUsize,
+    pub logins: AtomicUsize,
+    pub key_offers: AtomicUsize,
+    pub passwords: AtomicUsize,
+    pub signals: AtomicUsize,
+    pub channels_closed: AtomicUsize,
+}
+
+impl Seen {
+    pub(super) fn count(counter: &AtomicUsize) -> usize {
+        counter.load(Ordering::SeqCst)
+    }
+}
+
+pub(super) struct Server {
+    pub port: u16,
+    pub seen: Arc<Seen>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a server on a free port.
+pub(super) async fn start(behaviour: Behaviour) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let seen = Arc::new(Seen::default());
+    let config = Arc::new(server::Config {
+        methods: MethodSet::from(behaviour.methods.as_slice()),
+        auth_rejection_time: Duration::ZERO,
+        keys: vec![behaviour.host_key.clone()],
+        certificates: behaviour.host_certificates.clone(),
+        max_auth_attempts: behaviour.max_attempts,
+        nodelay: true,
+        preferred: behaviour.preferred.clone().unwrap_or_default(),
+        ..server::Config::default()
+    });
+    let behaviour = Arc::new(behaviour);
+    let task = tokio::spawn({
+        let seen = Arc::clone(&seen);
+        async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                seen.connections.fetch_add(1, Ordering::SeqCst);
+                let handler = Peer {
+                    behaviour: Arc::clone(&behaviour),
+                    seen: Arc::clone(&seen),
+                    channels: HashMap::new(),
+                    key_accepted: false,
+                };
+                let config = Arc::clone(&config);
+                tokio::spawn(async move {
+                    if let Ok(session) = server::run_stream(config, stream, handler).await {
+                        let _ = session.await;
+                    }
+                });
+            }
+        }
+    });
+    Server { port, seen, task }
+}
+
+struct Peer {
+    behaviour: Arc<Behaviour>,
+    seen: Arc<Seen>,
+    channels: HashMap<ChannelId, Channel<Msg>>,
+    key_accepted: bool,
+}
+
+impl Peer {
+    async fn judge(&mut self, good: bool) -> Result<Auth, russh::Error> {
+        if self.behaviour.drop_in_auth {
+            return Err(russh::Error::Disconnect);
+        }
+        if self.behaviour.silent_in_auth {
+            std::future::pending::<()>().await;
+        }
+        if good {
+            self.seen.logins.fetch_add(1, Ordering::SeqCst);
+            return Ok(Auth::Accept);
+        }
+        Ok(Auth::reject())
+    }
+
+    fn key_step(&mut self) -> Auth {
+        self.key_accepted = true;
+        let next = MethodSet::from(&[MethodKind::Password, MethodKind::KeyboardInteractive][..]);
+        Auth::Reject { proceed_with_methods: Some(next), partial_success: true }
+    }
+}
+
+impl server::Handler for Peer {
+    type Error = russh::Error;
+
+    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Self::Error> {
+        let open = self.behaviour.methods.contains(&MethodKind::None);
+        self.judge(open).await
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _user: &str,
+        offer: server::PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        self.seen.key_offers.fetch_add(1, Ordering::SeqCst);
+        let known = self.behaviour.keys.iter().any(|key| key.key_data() == offer.public_key.key_data());
+        let certified = self.behaviour.authority.is_some();
+        if self.behaviour.drop_in_auth || self.behaviour.silent_in_auth || !(known || certified) {
+            return self.judge(false).await;
+        }
+        Ok(Auth::Accept)
+    }
+
+    async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let known = self.behaviour.keys.iter().any(|own| own.key_data() == key.public_key.key_data());
+        if known && self.behaviour.two_steps {
+            return Ok(self.key_step());
+        }
+        self.judge(known).await
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+        let signed = self.behaviour.authority.as_ref().is_some_and(|key| key.key_data() == certificate.signature_key());
+        let good = signed && certificate.valid_principals().iter().any(|name| name == user);
+        self.judge(good).await
+    }
+
+    async fn auth_password(&mut self, _user: &str, password: &str) -> Result<Auth, Self::Error> {
+        self.seen.passwords.fetch_add(1, Ordering::SeqCst);
+        let first = !self.behaviour.two_steps || self.key_accepted;
+        let good = first && self.behaviour.password.as_deref() == Some(password);
+        self.judge(good).await
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        let ask = Auth::Partial {
+            name: Cow::Borrowed(""),
+            instructions: Cow::Borrowed(""),
+            prompts: Cow::Owned(vec![(Cow::Owned(self.behaviour.prompt.clone()), false)]),
+        };
+        let Some(mut response) = response else { return Ok(ask) };
+        self.seen.passwords.fetch_add(1, Ordering::SeqCst);
+        let given = response.next().map(|bytes| bytes.to_vec());
+        if given.as_deref() == self.behaviour.password.as_deref().map(str::as_bytes) {
+            return self.judge(true).await;
+        }
+        // As PAM does: ask again.
+        Ok(ask)
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if self.channels.len() >= self.behaviour.max_sessions {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
+        self.channels.insert(channel.id(), channel);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _from: &str,
+        _from_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        match &self.behaviour.forward {
+            Forward::Fail(reason) => reply.reject(reason.clone()).await,
+            Forward::Never => {
+                // Kept alive, never answered.
+                tokio::spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(reply);
+                });
+            }
+            Forward::Real => {
+                let place = (host.to_owned(), u16::try_from(port).unwrap());
+                tokio::spawn(async move {
+                    let Ok(mut far) = TcpStream::connect(place).await else {
+                        reply.reject(ChannelOpenFailure::ConnectFailed).await;
+                        return;
+                    };
+                    reply.accept().await;
+                    let mut near = channel.into_stream();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn exec_request(&mut self, id: ChannelId, command: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+        let command = String::from_utf8_lossy(command).into_owned();
+        let handle = session.handle();
+        match &self.behaviour.exec {
+            Exec::Refuse => return session.channel_failure(id),
+            Exec::Steps(steps) => {
+                session.channel_success(id)?;
+                tokio::spawn(play(handle, id, steps.clone()));
+            }
+            Exec::Run(path) => {
+                session.channel_success(id)?;
+                let channel = self.channels.remove(&id).unwrap();
+                tokio::spawn(run(handle, channel, command, path.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn signal(&mut self, _id: ChannelId, _signal: Sig, _session: &mut Session) -> Result<(), Self::Error> {
+        self.seen.signals.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, _id: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
+        self.seen.channels_closed.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// A client that has gone is no concern of these: results are dropped.
+async fn play(handle: Handle, id: ChannelId, steps: Vec<Step>) {
+    for step in steps {
+        let _gone = match step {
+            Step::Out(bytes) => {
+                for piece in bytes.chunks(32 * 1024) {
+                    let _ = handle.data(id, piece.to_vec()).await;
+                }
+                Ok(())
+            }
+            Step::Err(text) => handle.extended_data(id, 1, text.as_bytes().to_vec()).await.map_err(drop),
+            Step::Status(code) => handle.exit_status_request(id, code).await,
+            Step::Killed(signal) => handle.exit_signal_request(id, signal, false, String::new(), String::new()).await,
+            Step::Eof => handle.eof(id).await,
+            Step::Close => handle.close(id).await,
+            Step::Drop => {
+                let reason = russh::Disconnect::ByApplication;
+                handle.disconnect(reason, "going down".into(), String::new()).await.map_err(drop)
+            }
+        };
+    }
+}
+
+async fn run(handle: Handle, channel: Channel<Msg>, command: String, path: Option<PathBuf>) {
+    let id = channel.id();
+    let own = std::env::var("PATH").unwrap_or_default();
+    let path = path.map_or(own.clone(), |first| format!("{}:{own}", first.display()));
+    let mut child = tokio::process::Command::new("sh")
+        .args(["-c", &command])
+        .env("PATH", path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take();
+    let (mut reader, _writer) = channel.split();
+    let feeding = tokio::spawn(async move {
+        while let Some(message) = reader.wait().await {
+            match message {
+                ChannelMsg::Data { data } => {
+                    if let Some(pipe) = &mut stdin {
+                        let _ = pipe.write_all(&data).await;
+                    }
+                }
+                ChannelMsg::Eof => stdin = None,
+                _ => {}
+            }
+        }
+    });
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let outs = async {
+        let mut space = vec![0; 32 * 1024];
+        while let Ok(count @ 1..) = out.read(&mut space).await {
+            let _ = handle.data(id, space[..count].to_vec()).await;
+        }
+    };
+    let errs = async {
+        let mut space = vec![0; 4096];
+        while let Ok(count @ 1..) = err.read(&mut space).await {
+            let _ = handle.extended_data(id, 1, space[..count].to_vec()).await;
+        }
+    };
+    tokio::join!(outs, errs);
+    let status = child.wait().await.unwrap();
+    let _ = handle.exit_status_request(id, u32::try_from(status.code().unwrap_or(255)).unwrap()).await;
+    let _ = handle.eof(id).await;
+    let _ = handle.close(id).await;
+    feeding.abort();
+}
