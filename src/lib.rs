@@ -22,6 +22,7 @@ pub mod interrupt;
 pub mod inventory;
 pub mod names;
 pub mod playbook;
+pub mod probe;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod inventory;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod ssh;

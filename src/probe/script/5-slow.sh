@@ -1,0 +1,145 @@
+# ---- the slow sections, in groups that run side by side
+misc() {
+  D=$T1
+  if [ ! "$UID0" ] && { V=0; read -r V </proc/sys/kernel/dmesg_restrict; [ "$V" = 1 ]; }; then t 77 dmesg
+  elif w dmesg && w awk; then
+    xa dmesg 2>/dev/null | awk '
+/^@@rc / { r = $2 }
+/I\/O error|EXT4-fs (error|warning)|[Rr]emounting filesystem|read-only|XFS.*([Ss]hutting|[Cc]orrupt|error)|blocked for more than|Killed process|[Oo]ut of memory|oom-kill|table full|nfs: server|not responding|lockd|bad checksum|ata[0-9.]+: .*(error|failed)|nvme.*(timeout|reset)|Medium Error|segfault|soft lockup|hung_task|[Mm]achine [Cc]heck|Hardware Error|btrfs.*(error|corrupt)|thin.*(space|error)|overlayfs:|apparmor="DENIED"|invoked oom|link is [Dd]own|[Cc]lock.*unstable/ { b[n++ % 60] = $0 }
+END { for (i = n > 60 ? n - 60 : 0; i < n; i++) print b[i % 60]; exit r }'
+    t $? dmesg
+  else t 127 dmesg; fi
+  if [ ! "$UID0" ]; then t 77 inotify
+  else
+    # Processes come and go, so 1 is no failure; a find without -lname fails on itself, too.
+    V=$(cd /proc && x find [0-9]*/fd -maxdepth 1 -lname '*inotify*' 2>/dev/null)
+    X=$?
+    set -- $V
+    [ $X = 1 ] && { x find /proc/self -maxdepth 0 -lname x >/dev/null 2>&1; X=$?; }
+    case $X in
+    0) echo "instances_used=$#" ;;
+    1) echo 'instances_used!find has no -lname' ;;
+    esac
+    case $X in 1) X=0 ;; esac
+    t $X inotify
+  fi
+  set -- /sys/block/dm-*
+  if [ ! -e "$1" ]; then t 66 lvm-thin
+  elif root lvm-thin; then x dmsetup status --target thin-pool 2>&1; t $? lvm-thin; fi
+  if [ -d /proc/fs/nfsd ]; then
+    r threads /proc/fs/nfsd/threads
+    while read -r l; do echo "export=$l"; done </var/lib/nfs/etab
+    t 0 nfs-server
+  else t 66 nfs-server; fi
+  firewall
+  packages
+  changes
+  if [ -e /sys/fs/selinux/enforce ] && root selinux-avc; then
+    p=/var/log/audit/audit.log
+    ex $p
+    [ $X = 0 ] && x tail -n 3000 $p | grep -E 'avc: .*denied.*(cni|flannel|containerd|kubelet|runc)' | tail -n 20
+    t $X selinux-avc
+  fi
+  D=$T1
+  p=
+  read -r p </proc/sys/kernel/hostname
+  x getent hosts "$p" 2>&1
+  t $? resolve "$p"
+}
+# lm MODULE: is it loaded (or can nothing be loaded at all)?
+lm() { [ -d "/sys/module/$1" ] || [ ! -e /proc/modules ]; }
+firewall() {
+  has firewalld && echo firewalld=active || echo firewalld=inactive
+  V=inactive
+  if [ -e /etc/ufw/ufw.conf ]; then while read -r l; do [ "$l" = ENABLED=yes ] && V=active; done </etc/ufw/ufw.conf; fi
+  echo "ufw=$V"
+  V=$(x iptables -V 2>/dev/null)
+  [ "$V" ] && echo "iptables_version=$V" || echo iptables_version-
+  if [ ! "$UID0" ]; then
+    for p in nft_rules iptables_rules iptables_legacy_rules forward_policy kube_services flannel_rules foreign_chains; do echo "$p!permission denied"; done
+  elif w awk; then
+    p=0
+    if ! w nft; then echo nft_rules-
+    elif lm nf_tables; then
+      xa nft -n list ruleset 2>/dev/null | awk '/^@@rc / { r = $2 } /^\t\t[^\t }]/ && !/^\t\t(type|policy) / { n++ } END { print "nft_rules" (r ? "!nft failed with " r : "=" n + 0) }'
+    else echo nft_rules=0; fi
+    h=
+    case $V in
+    *legacy*) [ -e /proc/net/ip_tables_names ] || h=no ;;
+    *) lm nf_tables || h=no ;;
+    esac
+    if ! w iptables-save; then
+      for p in iptables_rules forward_policy kube_services flannel_rules foreign_chains; do echo "$p-"; done
+    elif [ $h ]; then printf '%s\n' iptables_rules=0 forward_policy=ACCEPT kube_services=0 flannel_rules=0 foreign_chains=
+    else
+      xa iptables-save 2>/dev/null | awk '
+/^@@rc / { r = $2 }
+/^\*/ { t = substr($1, 2) }
+/^:/ { if (t == "filter" && $1 == ":FORWARD") fp = $2
+  c = substr($1, 2); sub(/^(cali|CILIUM|WEAVE|DOCKER|KUBE-ROUTER|CNI|f2b|ufw|LIBVIRT|ANTREA|OVN|nixos)/, "&\n", c); if (i = index(c, "\n")) { c = substr(c, 1, i - 1); if (!(c in f)) { f[c]; s = s (s == "" ? "" : ",") c } } }
+/^-A/ { n++; if (/KUBE-(SVC|SEP)-/) k++; if (/FLANNEL|flannel/) l++ }
+END {
+  if (r) { n = split("iptables_rules forward_policy kube_services flannel_rules foreign_chains", a, " "); for (i = 1; i <= n; i++) print a[i] "!iptables-save failed with " r; exit }
+  print "iptables_rules=" n + 0 "\nforward_policy" (fp == "" ? "-" : "=" fp) "\nkube_services=" k + 0 "\nflannel_rules=" l + 0 "\nforeign_chains=" s }'
+    fi
+    if [ ! -e /proc/net/ip_tables_names ]; then echo iptables_legacy_rules=0
+    elif w iptables-legacy-save; then echo "iptables_legacy_rules=$(x iptables-legacy-save 2>/dev/null | grep -c '^-A')"
+    else echo iptables_legacy_rules-; fi
+  fi
+  if has NetworkManager; then
+    echo networkmanager=yes
+    V=$(grep -hs '^unmanaged-devices' /etc/NetworkManager/conf.d/*.conf /etc/NetworkManager/NetworkManager.conf /usr/lib/NetworkManager/conf.d/*.conf)
+    [ "$V" ] && echo "nm_unmanaged=${V#*=}" | tr '\n' ' ' && echo || echo nm_unmanaged-
+  else printf '%s\n' networkmanager=no nm_unmanaged-; fi
+  t 0 firewall
+  if has firewalld && root firewalld; then D=$T2; x firewall-cmd --list-all 2>&1; t $? firewalld; D=$T1; fi
+}
+packages() {
+  D=$T2
+  set -- kubelet kubeadm kubectl kubernetes-cni cri-tools containerd containerd.io runc containernetworking-plugins
+  if w dpkg-query; then
+    V=$(x dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' "$@" nfs-common 2>/dev/null)
+    X=$?
+    printf '%s\n' "$V" |
+      while read -r p h l; do
+        case $l in [uirph]n* | '') continue ;; h*) echo "hold $p" ;; esac
+        echo "$p $h $l"
+      done
+    for p in kubeadm kubelet kubernetes-cni containerd containerd.io; do
+      [ -r /var/lib/dpkg/info/$p.list ] && miss $p </var/lib/dpkg/info/$p.list
+    done
+  elif w rpm; then
+    V=$(x rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed\n' "$@" nfs-utils 2>/dev/null)
+    X=$?
+    printf '%s\n' "$V" | grep -v 'not installed'
+    for p in kubeadm kubelet kubernetes-cni containerd.io; do x rpm -ql $p 2>/dev/null | miss $p; done
+    grep -sE '^[^#]*(kube|containerd|cri-tools)' /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list | while IFS=: read -r _ l; do echo "hold $l"; done
+  else t 127 packages; return; fi
+  grep -rsE '^[^#]*(k8s\.io|kubernetes)' /etc/apt/sources.list /etc/apt/sources.list.d /etc/yum.repos.d | while read -r l; do echo "repo $l"; done
+  # Both tools fail when one of the packages is not installed; rpm counts them.
+  case $X in 124 | 137) ;; *) X=0 ;; esac
+  t $X packages
+}
+# miss PACKAGE: of the paths on standard input, those that are not there. Documentation is often left out on purpose.
+miss() {
+  while read -r l; do
+    case $l in /usr/share/* | /etc/init* | [!/]*) ;; *) [ -e "$l" ] || [ -L "$l" ] || echo "verify $1 missing $l" ;; esac
+  done
+}
+changes() {
+  set --
+  for p in /etc/containerd /etc/cni /etc/kubernetes /etc/systemd/system /etc/sysctl.d /etc/modules-load.d; do [ -d $p ] && set -- "$@" $p; done
+  X=0
+  if [ $# != 0 ]; then
+    V=$(x find "$@" -xdev -exec stat -c '%Y %n' {} + 2>/dev/null)
+    X=$?
+    [ "$V" ] && printf '%s\n' "$V" | sort -rn | head -n 60
+    [ $X = 1 ] && X=0
+  fi
+  if [ -r /var/log/dpkg.log ]; then
+    grep -E ' (install|upgrade|remove|purge) (kube|cri-tools|containerd|runc|containernetworking|nfs-)' /var/log/dpkg.log | tail -n 20 | while read -r l; do echo "dpkg $l"; done
+  elif w rpm; then
+    x rpm -q --qf '%{INSTALLTIME} rpm %{NAME}-%{VERSION}\n' kubelet kubeadm kubectl kubernetes-cni cri-tools containerd.io runc 2>/dev/null | grep -v 'not installed'
+  fi
+  t $X changes
+}
