@@ -50,12 +50,70 @@ impl<T> Fact<T> {
         }
     }
 
+    /// Continues with a reading that may itself come to nothing.
+    pub fn and_then<U>(self, f: impl FnOnce(T) -> Fact<U>) -> Fact<U> {
+        match self {
+            Self::Known(value) => f(value),
+            Self::Absent => Fact::Absent,
+            Self::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    /// This, or, when it is not known, another source of the same thing. If neither knows it, the first one's reason
+    /// stays, because that is the source to mend; "absent" counts as an answer only if the other source has none.
+    #[must_use]
+    pub fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Known(_) => self,
+            Self::Absent | Self::Unknown(_) => match other() {
+                known @ Self::Known(_) => known,
+                Self::Absent if self.is_unknown() => Self::Absent,
+                Self::Absent | Self::Unknown(_) => self,
+            },
+        }
+    }
+
+    /// A value that a complete reading had or had not.
+    pub fn from_option(value: Option<T>) -> Self {
+        value.map_or(Self::Absent, Self::Known)
+    }
+
+    pub fn is_known_and(&self, test: impl FnOnce(&T) -> bool) -> bool {
+        self.known().is_some_and(test)
+    }
+
+    /// Why it is not known, if that is so.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(why) => Some(why),
+            Self::Known(_) | Self::Absent => None,
+        }
+    }
+
     pub fn as_ref(&self) -> Fact<&T> {
         match self {
             Self::Known(value) => Fact::Known(value),
             Self::Absent => Fact::Absent,
             Self::Unknown(why) => Fact::Unknown(why.clone()),
         }
+    }
+}
+
+impl<T: Clone> Fact<&T> {
+    pub fn cloned(self) -> Fact<T> {
+        self.map(T::clone)
+    }
+}
+
+impl Fact<bool> {
+    /// Known to be so. "Absent" and "unknown" are not.
+    pub const fn is_true(&self) -> bool {
+        matches!(self, Self::Known(true))
+    }
+
+    /// Known not to be so.
+    pub const fn is_false(&self) -> bool {
+        matches!(self, Self::Known(false))
     }
 }
 
@@ -132,5 +190,17 @@ mod tests {
             assert_eq!(serde_json::from_str::<Fact<u8>>(&json).unwrap(), fact, "{json}");
         }
         assert_eq!(serde_json::to_string(&Fact::<u8>::Absent).unwrap(), "null");
+    }
+
+    #[test]
+    fn the_second_source_is_asked_only_for_what_the_first_does_not_know() {
+        let known = || Fact::Known(1);
+        let unknown = || Fact::<i32>::unknown("b");
+        assert_eq!(Fact::Known(0).or_else(known), Fact::Known(0));
+        assert_eq!(Fact::unknown("a").or_else(known), Fact::Known(1));
+        assert_eq!(Fact::Absent.or_else(known), Fact::Known(1));
+        assert_eq!(Fact::unknown("a").or_else(|| Fact::Absent), Fact::<i32>::Absent);
+        assert_eq!(Fact::unknown("a").or_else(unknown), Fact::unknown("a"));
+        assert_eq!(Fact::Absent.or_else(unknown), Fact::Absent);
     }
 }

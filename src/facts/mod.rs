@@ -1,12 +1,106 @@
 //! Facts: what a node's record says, typed and three-valued. One file per area; parsing never fails and never panics.
+//!
+//! A fact is what a check may ask for by name, so everything that takes thought is thought through here and kept as a
+//! plain value: which CNI file decides, which mount holds a path, what the effective configuration is, whether the
+//! kubelet is standalone. Nothing here judges: the same fact is a fault in one phase and normal in another.
+//!
+//! - `read`, `listing`: sections, keys and listings of `docs/probe.md` as three-valued texts.
+//! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `containerd_config`, `crictl`,
+//!   `libcni`, `elf`, `unit`, `wiring`, `logs`.
+//! - [`cluster`]: what the records of a whole run say together.
 
+pub mod api;
+mod blocks;
+pub mod certs;
+pub mod cluster;
+pub mod cni;
+pub mod containerd;
+pub mod containerd_config;
+pub mod crictl;
+pub mod disk;
+mod elf;
 mod fact;
+pub mod firewall;
+pub mod flannel;
+pub mod fstab;
+pub mod identity;
+pub mod kernel;
+pub mod kubeadm;
+pub mod kubelet;
+mod libcni;
+pub mod listing;
+pub mod logs;
+mod mountinfo;
+pub mod mounts;
+pub mod network;
+pub mod nfs;
+pub mod packages;
+pub mod permissions;
+mod read;
+pub mod system;
+pub mod time;
+pub mod unit;
+pub mod wiring;
 
 pub use fact::Fact;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::record::Record;
+use read::Reader;
+
 /// Everything that one node's record says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
-pub struct NodeFacts {}
+pub struct NodeFacts {
+    pub identity: identity::Identity,
+    pub system: system::System,
+    pub mounts: mounts::Mounts,
+    pub disk: disk::Disk,
+    pub permissions: permissions::Permissions,
+    pub containerd: containerd::Containerd,
+    pub cni: cni::Cni,
+    pub flannel: flannel::Flannel,
+    pub nfs: nfs::Nfs,
+    pub kubelet: kubelet::Kubelet,
+    pub certs: certs::Certs,
+    pub kubeadm: kubeadm::Kubeadm,
+    pub kernel: kernel::Kernel,
+    pub time: time::Time,
+    pub network: network::Network,
+    pub firewall: firewall::Firewall,
+    pub packages: packages::Packages,
+    pub api: api::Api,
+}
+
+/// What a record says. A record without a probe gives facts that are all unknown.
+pub fn parse(record: &Record) -> NodeFacts {
+    let reader = Reader::new(record);
+    let now = time::now(record, reader);
+    let identity = identity::Identity::parse(reader);
+    let permissions = permissions::Permissions::parse(reader);
+    let packages = packages::Packages::parse(reader);
+    let network = network::Network::parse(reader);
+    let containerd = containerd::Containerd::parse(reader, &permissions, now);
+    let cni = cni::Cni::parse(reader, &containerd, &identity.arch);
+    NodeFacts {
+        system: system::System::parse(reader),
+        mounts: mounts::Mounts::parse(reader, containerd.root()),
+        disk: disk::Disk::parse(reader, containerd.root()),
+        flannel: flannel::Flannel::parse(reader, &network, &cni),
+        nfs: nfs::Nfs::parse(reader, &network, identity.has_tool("mount.nfs")),
+        kubelet: kubelet::Kubelet::parse(reader, &permissions, &packages, &containerd, now),
+        certs: certs::Certs::parse(reader, now),
+        kubeadm: kubeadm::Kubeadm::parse(reader, &permissions, now),
+        kernel: kernel::Kernel::parse(reader),
+        time: time::Time::parse(record, reader),
+        firewall: firewall::Firewall::parse(reader),
+        api: api::Api::parse(reader),
+        identity,
+        permissions,
+        containerd,
+        cni,
+        network,
+        packages,
+    }
+}

@@ -1,6 +1,10 @@
 //! Integration tests: the program and its larger parts as a user meets them. One binary, one file or folder per area.
 
 #[cfg(test)]
+mod assess;
+#[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod inventory;
 #[cfg(test)]
 mod probe;

@@ -1,0 +1,213 @@
+//! Space and inodes of the file systems behind a fixed list of paths.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Fact;
+use super::read::{Reader, number, percent};
+use crate::record::rc;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Disk {
+    /// By path; a path that does not exist has no entry.
+    pub paths: BTreeMap<String, Space>,
+    /// Paths whose file system did not answer.
+    pub hung: Fact<Vec<String>>,
+    /// The space of the file system that holds `/var/lib`.
+    pub var_lib: Space,
+    /// Where images are kept: containerd's root, else `/var/lib/containerd`, else `/var/lib`.
+    pub images: Space,
+    /// Where the kubelet keeps pods: `/var/lib/kubelet`, else `/var/lib`.
+    pub pods: Space,
+    /// `errors_count` of ext4 file systems that counted any, by device.
+    pub ext4_errors: BTreeMap<String, Fact<u64>>,
+    /// Thin pools' fill in percent, by name.
+    pub thin_pools: Fact<BTreeMap<String, u32>>,
+}
+
+/// One file system's figures.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Space {
+    pub size_kib: Fact<u64>,
+    pub used_kib: Fact<u64>,
+    /// What an ordinary user may still write; the blocks reserved for root are not in it.
+    pub available_kib: Fact<u64>,
+    /// As `df` prints it: used against used and available, rounded up.
+    pub used_percent: Fact<u32>,
+    /// Available against the whole size, rounded down: what the kubelet's eviction looks at.
+    pub available_percent: Fact<u32>,
+    pub reserved_percent: Fact<u32>,
+    /// Absent on file systems that have no fixed number of inodes.
+    pub inodes: Fact<u64>,
+    pub inodes_free: Fact<u64>,
+    pub inodes_free_percent: Fact<u32>,
+    pub fstype: Fact<String>,
+    pub device: Fact<String>,
+}
+
+impl Disk {
+    pub(crate) fn parse(reader: Reader<'_>, containerd_root: Option<&str>) -> Self {
+        let mut paths = BTreeMap::new();
+        let mut hung = Vec::new();
+        for section in reader.sections("df") {
+            let path = section.arg.clone().unwrap_or_default();
+            if section.rc == rc::TIMEOUT {
+                hung.push(path.clone());
+            }
+            match super::read::read(section) {
+                Fact::Known(text) => paths.insert(path, Space::parse(text)),
+                Fact::Absent => None,
+                Fact::Unknown(why) => paths.insert(path, Space::unknown(&why)),
+            };
+        }
+        let nothing = paths.is_empty();
+        let first = |wanted: &[&str]| {
+            let found = wanted.iter().find_map(|path| paths.get(*path));
+            found.cloned().unwrap_or_else(|| Space::unknown(reader.nothing::<()>("df").reason().unwrap_or_default()))
+        };
+        Self {
+            var_lib: first(&["/var/lib", "/var", "/"]),
+            images: first(&[containerd_root.unwrap_or_default(), "/var/lib/containerd", "/var/lib", "/var", "/"]),
+            pods: first(&["/var/lib/kubelet", "/var/lib", "/var", "/"]),
+            hung: if nothing { reader.nothing("df") } else { Fact::Known(hung) },
+            ext4_errors: reader
+                .each("fs-errors")
+                .map(|(device, text)| (device.to_owned(), text.and_then(number)))
+                .filter(|(_, errors)| *errors != Fact::Known(0))
+                .collect(),
+            thin_pools: reader.text("lvm-thin").map(thin_pools),
+            paths,
+        }
+    }
+}
+
+impl Space {
+    /// `blocks-1k used available inodes inodes-free fstype device`
+    fn parse(text: &str) -> Self {
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        if fields.len() < 3 {
+            return Self::unknown("df printed no figures");
+        }
+        let figure = |index: usize| fields.get(index).map_or_else(Fact::default, |field| figure(field));
+        let (size, used, available) = (figure(0), figure(1), figure(2));
+        let (inodes, inodes_free) = (figure(3), figure(4));
+        // Zero inodes means that the file system makes them as needed.
+        let inodes = inodes.and_then(|inodes| Fact::from_option((inodes != 0).then_some(inodes)));
+        let both = |a: &Fact<u64>, b: &Fact<u64>, f: fn(u64, u64) -> Fact<u32>| {
+            a.clone().and_then(|a| b.clone().and_then(|b| f(a, b)))
+        };
+        Self {
+            used_percent: both(&used, &available, |used, available| {
+                let whole = used.saturating_add(available);
+                percent(used.saturating_add(whole.saturating_sub(1) / 100), whole).map(|up| up.min(100))
+            }),
+            available_percent: both(&available, &size, percent),
+            reserved_percent: match (&size, &used, &available) {
+                (Fact::Known(size), Fact::Known(used), Fact::Known(available)) => {
+                    percent(size.saturating_sub(*used).saturating_sub(*available), *size)
+                }
+                _ => Fact::Absent,
+            },
+            inodes_free_percent: both(&inodes_free, &inodes, percent).map(|free| free.min(100)),
+            inodes_free: if inodes.is_absent() { Fact::Absent } else { inodes_free },
+            inodes,
+            size_kib: size,
+            used_kib: used,
+            available_kib: available,
+            fstype: fields.get(5).map_or_else(Fact::default, |fstype| Fact::Known((*fstype).to_owned())),
+            device: fields.get(6).map_or_else(Fact::default, |device| Fact::Known((*device).to_owned())),
+        }
+    }
+
+    fn unknown(why: &str) -> Self {
+        Self {
+            size_kib: Fact::unknown(why),
+            used_kib: Fact::unknown(why),
+            available_kib: Fact::unknown(why),
+            used_percent: Fact::unknown(why),
+            available_percent: Fact::unknown(why),
+            reserved_percent: Fact::unknown(why),
+            inodes: Fact::unknown(why),
+            inodes_free: Fact::unknown(why),
+            inodes_free_percent: Fact::unknown(why),
+            fstype: Fact::unknown(why),
+            device: Fact::unknown(why),
+        }
+    }
+}
+
+/// `df` prints `-` where a file system has no such figure.
+fn figure(field: &str) -> Fact<u64> {
+    if field == "-" { Fact::Absent } else { number(field) }
+}
+
+/// `name: start length thin-pool transaction used/total used/total ...`, metadata before data: the fuller of the two.
+fn thin_pools(text: &str) -> BTreeMap<String, u32> {
+    let rows = text.lines().filter_map(|line| {
+        let (name, rest) = line.split_once(": ")?;
+        let fills = rest.split_ascii_whitespace().filter_map(|word| {
+            let (used, total) = word.split_once('/')?;
+            percent(used.parse().ok()?, total.parse().ok()?).known().copied()
+        });
+        Some((name.trim().to_owned(), fills.take(2).max()?))
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::test_support::{record_of, section};
+    use super::*;
+
+    #[test]
+    fn figures_of_the_storage_node() {
+        let space = Space::parse("478114568 7208960 446568448 30564352 30400000 ext4 /dev/mapper/vg-root\n");
+        assert_eq!(space.used_percent, Fact::Known(2));
+        assert_eq!(space.available_percent, Fact::Known(93));
+        assert_eq!(space.reserved_percent, Fact::Known(5));
+        assert_eq!(space.inodes_free_percent, Fact::Known(99));
+        assert_eq!(space.fstype, Fact::Known("ext4".to_owned()));
+    }
+
+    #[test]
+    fn a_file_system_filled_up_to_the_reserve_has_nothing_left() {
+        let space = Space::parse("1000 950 0 100 0 ext4 /dev/sda1");
+        assert_eq!((space.used_percent, space.available_percent), (Fact::Known(100), Fact::Known(0)));
+        assert_eq!(space.inodes_free_percent, Fact::Known(0));
+    }
+
+    #[test]
+    fn no_fixed_inodes_is_absent_not_full() {
+        for inodes in ["0 0", "- -"] {
+            let space = Space::parse(&format!("1000 500 500 {inodes} btrfs /dev/sda1"));
+            assert_eq!(space.inodes_free_percent, Fact::Absent, "{inodes}");
+        }
+    }
+
+    #[test]
+    fn hung_and_missing_paths() {
+        let record = record_of(vec![
+            section("df", "/", 0, "1000 100 900 10 9 ext4 /dev/sda1"),
+            section("df", "/var/lib/containerd", 124, ""),
+            section("df", "/boot", 66, ""),
+            section("fs-errors", "sda1", 0, "0\n"),
+            section("fs-errors", "sdb1", 0, "3\n"),
+            section("lvm-thin", "", 0, "vg-pool: 0 1048576 thin-pool 1 52/1024 962/1000 - rw discard_passdown\n"),
+        ]);
+        let disk = Disk::parse(Reader::new(&record), None);
+        assert_eq!(disk.hung, Fact::Known(vec!["/var/lib/containerd".to_owned()]));
+        assert_eq!(disk.images.used_percent, Fact::unknown("did not answer in 2 s"));
+        assert_eq!(disk.pods.used_percent, Fact::Known(10));
+        assert!(!disk.paths.contains_key("/boot"));
+        assert_eq!(disk.ext4_errors.keys().collect::<Vec<_>>(), ["sdb1"]);
+        assert_eq!(disk.thin_pools.known().unwrap()["vg-pool"], 96);
+    }
+
+    #[test]
+    fn nothing_read_is_unknown() {
+        let disk = Disk::parse(Reader::new(&record_of(vec![])), None);
+        assert!(disk.hung.is_unknown() && disk.var_lib.used_percent.is_unknown());
+    }
+}

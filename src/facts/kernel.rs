@@ -1,0 +1,215 @@
+//! Modules and sysctls that a Kubernetes node stands on, as they run and as they are persisted.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Fact;
+use super::read::{Keys, Reader, flag, percent};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Kernel {
+    /// The modules of [`MODULES`].
+    pub modules: BTreeMap<String, Fact<ModuleState>>,
+    /// Of [`MODULES`]: those that a modules-load.d file names.
+    pub modules_persisted: Vec<String>,
+    /// `overlay` is in `/proc/filesystems`.
+    pub overlay: Fact<bool>,
+    pub ip_forward: Fact<bool>,
+    /// Absent when `br_netfilter` is not loaded.
+    pub bridge_nf_call_iptables: Fact<bool>,
+    pub bridge_nf_call_ip6tables: Fact<bool>,
+    pub rp_filter_all: Fact<u32>,
+    pub ipv6_disabled: Fact<bool>,
+    pub conntrack_count: Fact<u64>,
+    pub conntrack_max: Fact<u64>,
+    pub conntrack_percent: Fact<u32>,
+    pub inotify_max_instances: Fact<u64>,
+    pub inotify_max_watches: Fact<u64>,
+    pub inotify_instances_used: Fact<u64>,
+    pub neighbour_gc_thresh3: Fact<u64>,
+    pub overcommit_memory: Fact<u32>,
+    pub panic: Fact<i64>,
+    pub panic_on_oops: Fact<u32>,
+    /// The values that the files of sysctl.d will set at the next boot, for the keys that were looked for.
+    pub sysctl_persisted: BTreeMap<String, Persisted>,
+    /// Keys whose running value is not the persisted one.
+    pub sysctl_drift: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModuleState {
+    Loaded,
+    BuiltIn,
+    NotLoaded,
+}
+
+/// What wins among the files that set a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Persisted {
+    pub value: String,
+    /// The file that sets it last.
+    pub file: String,
+    /// Every file that sets it, in the order they are read.
+    pub files: Vec<String>,
+}
+
+/// Modules that flannel, kube-proxy or containerd need.
+pub const MODULES: [&str; 9] = [
+    "br_netfilter",
+    "ip_tables",
+    "ip6_udp_tunnel",
+    "nf_conntrack",
+    "nf_tables",
+    "overlay",
+    "vxlan",
+    "xt_MASQUERADE",
+    "xt_comment",
+];
+
+impl Kernel {
+    pub(crate) fn parse(reader: Reader<'_>) -> Self {
+        let sysctl = reader.keys("sysctl");
+        let count = sysctl.number::<u64>("net.netfilter.nf_conntrack_count");
+        let max = sysctl.number::<u64>("net.netfilter.nf_conntrack_max");
+        let persisted = persisted(reader);
+        Self {
+            modules: modules(reader),
+            modules_persisted: modules_persisted(reader),
+            overlay: reader.text("filesystems").map(|text| text.split_whitespace().any(|word| word == "overlay")),
+            ip_forward: sysctl.flag("net.ipv4.ip_forward"),
+            bridge_nf_call_iptables: sysctl.flag("net.bridge.bridge-nf-call-iptables"),
+            bridge_nf_call_ip6tables: sysctl.flag("net.bridge.bridge-nf-call-ip6tables"),
+            rp_filter_all: sysctl.number("net.ipv4.conf.all.rp_filter"),
+            ipv6_disabled: sysctl.flag("net.ipv6.conf.all.disable_ipv6"),
+            conntrack_percent: count.clone().and_then(|count| max.clone().and_then(|max| percent(count, max))),
+            conntrack_count: count,
+            conntrack_max: max,
+            inotify_max_instances: sysctl.number("fs.inotify.max_user_instances"),
+            inotify_max_watches: sysctl.number("fs.inotify.max_user_watches"),
+            inotify_instances_used: reader.keys("inotify").number("instances_used"),
+            neighbour_gc_thresh3: sysctl.number("net.ipv4.neigh.default.gc_thresh3"),
+            overcommit_memory: sysctl.number("vm.overcommit_memory"),
+            panic: sysctl.number("kernel.panic"),
+            panic_on_oops: sysctl.number("kernel.panic_on_oops"),
+            sysctl_drift: drift(&persisted, &sysctl),
+            sysctl_persisted: persisted,
+        }
+    }
+}
+
+fn modules(reader: Reader<'_>) -> BTreeMap<String, Fact<ModuleState>> {
+    let text = reader.text("modules");
+    let state = |module: &str| {
+        text.as_ref().map(|text| {
+            let line = text
+                .lines()
+                .map(str::split_whitespace)
+                .find_map(|mut words| (words.next() == Some(module)).then(|| words.next() == Some("builtin")));
+            match line {
+                Some(true) => ModuleState::BuiltIn,
+                Some(false) => ModuleState::Loaded,
+                None => ModuleState::NotLoaded,
+            }
+        })
+    };
+    MODULES.iter().map(|module| ((*module).to_owned(), state(module))).collect()
+}
+
+fn modules_persisted(reader: Reader<'_>) -> Vec<String> {
+    let texts: Vec<&str> = reader.each("modules-file").filter_map(|(_, text)| text.known().copied()).collect();
+    let named = |module: &&str| {
+        texts.iter().flat_map(|text| text.lines()).any(|line| line.split_whitespace().next() == Some(*module))
+    };
+    MODULES.into_iter().filter(named).map(str::to_owned).collect()
+}
+
+/// `sysctl --system` reads the files of all directories by file name, a name in `/etc` hiding the same name in `/run`
+/// and `/usr/lib`, and `/etc/sysctl.conf` at the end.
+fn persisted(reader: Reader<'_>) -> BTreeMap<String, Persisted> {
+    let mut files: BTreeMap<(bool, &str), (u8, &str, &str)> = BTreeMap::new();
+    for (path, text) in reader.each("sysctl-file") {
+        let Fact::Known(text) = text else { continue };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let rank =
+            u8::from(path.starts_with("/run/")) + 2 * u8::from(path.starts_with("/usr/") || path.starts_with("/lib/"));
+        let key = (path == "/etc/sysctl.conf", name);
+        if files.get(&key).is_none_or(|(known, ..)| rank < *known) {
+            files.insert(key, (rank, path, text));
+        }
+    }
+    let mut keys: BTreeMap<String, Persisted> = BTreeMap::new();
+    for (_, path, text) in files.into_values() {
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+            let Some((key, value)) = line.trim_start_matches('-').split_once('=') else { continue };
+            let key = key.trim().replace('/', ".");
+            let entry = keys.entry(key).or_insert_with(|| Persisted {
+                value: String::new(),
+                file: String::new(),
+                files: Vec::new(),
+            });
+            value.trim().clone_into(&mut entry.value);
+            path.clone_into(&mut entry.file);
+            entry.files.push(path.to_owned());
+        }
+    }
+    keys
+}
+
+fn drift(persisted: &BTreeMap<String, Persisted>, running: &Keys<'_>) -> Vec<String> {
+    let same =
+        |a: &str, b: &str| a.split_whitespace().eq(b.split_whitespace()) || (flag(a).is_known() && flag(a) == flag(b));
+    persisted
+        .iter()
+        .filter(|(key, wanted)| running.get(key).is_known_and(|value| !same(value, &wanted.value)))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::test_support::record;
+    use super::*;
+
+    fn parse(sections: &[(&str, &str, &str)]) -> Kernel {
+        Kernel::parse(Reader::new(&record(sections)))
+    }
+
+    #[test]
+    fn modules_and_sysctls() {
+        let kernel = parse(&[
+            ("modules", "", "vxlan\nbr_netfilter\noverlay builtin\n"),
+            ("modules-file", "/etc/modules-load.d/k8s.conf", "br_netfilter\n"),
+            (
+                "sysctl",
+                "",
+                "net.ipv4.ip_forward=1\nnet.bridge.bridge-nf-call-iptables-\nnet.netfilter.nf_conntrack_count=90\nnet.netfilter.nf_conntrack_max=100\n",
+            ),
+        ]);
+        assert_eq!(kernel.modules["vxlan"], Fact::Known(ModuleState::Loaded));
+        assert_eq!(kernel.modules["overlay"], Fact::Known(ModuleState::BuiltIn));
+        assert_eq!(kernel.modules["nf_tables"], Fact::Known(ModuleState::NotLoaded));
+        assert_eq!(kernel.modules_persisted, ["br_netfilter"]);
+        assert_eq!(kernel.ip_forward, Fact::Known(true));
+        assert_eq!(kernel.bridge_nf_call_iptables, Fact::Absent);
+        assert_eq!(kernel.conntrack_percent, Fact::Known(90));
+    }
+
+    #[test]
+    fn the_last_file_by_name_wins_and_sysctl_conf_comes_at_the_end() {
+        let file = |path, value| ("sysctl-file", path, value);
+        let kernel = parse(&[
+            file("/etc/sysctl.conf", "net.ipv4.ip_forward=0\n"),
+            file("/usr/lib/sysctl.d/50-x.conf", "kernel.panic = 5\n"),
+            file("/etc/sysctl.d/50-x.conf", "kernel.panic = 10\n"),
+            file("/etc/sysctl.d/99-k8s.conf", "net/ipv4/ip_forward = 1\n"),
+            ("sysctl", "", "net.ipv4.ip_forward=1\nkernel.panic=10\n"),
+        ]);
+        let forward = &kernel.sysctl_persisted["net.ipv4.ip_forward"];
+        assert_eq!((forward.value.as_str(), forward.file.as_str(), forward.files.len()), ("0", "/etc/sysctl.conf", 2));
+        assert_eq!(kernel.sysctl_persisted["kernel.panic"].value, "10");
+        assert_eq!(kernel.sysctl_drift, ["net.ipv4.ip_forward"]);
+    }
+}

@@ -1,0 +1,390 @@
+//! The kubelet: how it is meant to run, how it runs, and what it says.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_yaml::Value;
+
+use super::Fact;
+use super::containerd::Containerd;
+use super::logs::{KUBELET_LOG, LogFacts, exit_reason};
+use super::packages::Packages;
+use super::permissions::Permissions;
+use super::read::{Reader, clip};
+use super::unit::{Process, Unit, processes};
+use super::wiring::{self, ConfiguredFlag, DropIn, DropInState};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Kubelet {
+    pub unit: Unit,
+    /// The program is on the node.
+    pub installed: Fact<bool>,
+    /// Version without `v` and package suffix (`1.29.15`).
+    pub version: Fact<String>,
+    pub version_minor: Fact<u32>,
+    pub drop_ins: Fact<Vec<DropIn>>,
+    pub kubeadm_drop_in: Fact<DropInState>,
+    /// Drop-ins with a line before their first section header.
+    pub malformed_drop_ins: Fact<Vec<String>>,
+    /// The command that systemd would run gives it a kubeconfig.
+    pub wired: Fact<bool>,
+    /// A kubelet process runs.
+    pub running: Fact<bool>,
+    pub pid: Fact<u32>,
+    /// When the process started, in seconds since 1970.
+    pub started: Fact<i64>,
+    /// The running process's command line.
+    pub arguments: Fact<Vec<String>>,
+    /// It runs without `--kubeconfig`: it never contacts the API server. Absent when it does not run.
+    pub standalone: Fact<bool>,
+    /// How many kubelet processes there are.
+    pub processes: Fact<u64>,
+    /// Flags that files give it.
+    pub configured_flags: Vec<ConfiguredFlag>,
+    /// `/var/lib/kubelet/config.yaml`.
+    pub config: KubeletConfig,
+    /// The driver that applies: of the running command line and its configuration, else of the configuration.
+    pub cgroup_driver: Fact<String>,
+    /// kubelet and containerd manage cgroups in different ways: pods are killed and made anew for ever.
+    pub cgroup_driver_differs: Fact<bool>,
+    /// The kubeconfigs of the node by path.
+    pub kubeconfigs: BTreeMap<String, Fact<Kubeconfig>>,
+    /// `server` of `/etc/kubernetes/kubelet.conf`.
+    pub server: Fact<String>,
+    pub log: LogFacts,
+    /// What it said before its last exit.
+    pub exit_reason: Fact<String>,
+}
+
+/// The fields that checks look at; absent ones have kubelet's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct KubeletConfig {
+    /// The file is there.
+    pub present: Fact<bool>,
+    /// It is YAML of kind `KubeletConfiguration`.
+    pub valid: Fact<bool>,
+    pub error: Fact<String>,
+    pub cgroup_driver: Fact<String>,
+    pub cluster_dns: Fact<Vec<String>>,
+    pub cluster_domain: Fact<String>,
+    pub client_ca_file: Fact<String>,
+    pub fail_swap_on: Fact<bool>,
+    pub fail_cgroup_v1: Fact<bool>,
+    pub static_pod_path: Fact<String>,
+    pub resolv_conf: Fact<String>,
+    pub rotate_certificates: Fact<bool>,
+    pub server_tls_bootstrap: Fact<bool>,
+    pub protect_kernel_defaults: Fact<bool>,
+    pub container_runtime_endpoint: Fact<String>,
+    pub read_only_port: Fact<i64>,
+    pub cpu_manager_policy: Fact<String>,
+    pub memory_manager_policy: Fact<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Kubeconfig {
+    pub server: Fact<String>,
+    pub client_certificate: Fact<String>,
+    pub user: Fact<String>,
+}
+
+impl Kubelet {
+    pub(crate) fn parse(
+        reader: Reader<'_>,
+        permissions: &Permissions,
+        packages: &Packages,
+        containerd: &Containerd,
+        now: Option<i64>,
+    ) -> Self {
+        let unit = Unit::parse(reader, "kubelet", now);
+        let found = processes(reader, "kubelet");
+        let process = found.as_ref().and_then(|found| {
+            let main = found.iter().find(|process| process.pid.is_known() && process.pid == unit.main_pid);
+            Fact::from_option(main.or(found.first()).cloned())
+        });
+        let config = KubeletConfig::parse(reader);
+        let drop_ins = wiring::drop_ins(reader, &unit);
+        let standalone = process.as_ref().and_then(standalone);
+        let cgroup_driver = cgroup_driver(&process, &config);
+        let version = version(reader, packages);
+        let version_minor =
+            version.as_ref().and_then(|version| version.split('.').nth(1).map_or(Fact::Absent, super::read::number));
+        let kubeconfigs: BTreeMap<_, _> =
+            reader.each_whole("kubeconfig").map(|(path, text)| (path.to_owned(), text.and_then(kubeconfig))).collect();
+        Self {
+            installed: installed(permissions, &unit),
+            kubeadm_drop_in: wiring::kubeadm_drop_in(&drop_ins),
+            malformed_drop_ins: drop_ins.as_ref().map(|drop_ins| {
+                let malformed = drop_ins.iter().filter(|drop_in| drop_in.outside_section.is_known());
+                malformed.map(|drop_in| drop_in.path.clone()).collect()
+            }),
+            drop_ins,
+            wired: wiring::wired(&unit),
+            running: match &process {
+                Fact::Known(_) => Fact::Known(true),
+                Fact::Absent => Fact::Known(false),
+                Fact::Unknown(_) => unit.running.clone(),
+            },
+            pid: process.clone().and_then(|process| process.pid),
+            started: process.clone().and_then(|process| process.started),
+            arguments: process.and_then(|process| process.arguments),
+            processes: match &found {
+                Fact::Known(found) => Fact::Known(found.len() as u64),
+                Fact::Absent => Fact::Known(0),
+                Fact::Unknown(why) => Fact::unknown(why.as_str()),
+            },
+            standalone,
+            configured_flags: wiring::configured_flags(reader),
+            cgroup_driver_differs: differs(&cgroup_driver, &version_minor, containerd),
+            cgroup_driver,
+            config,
+            server: kubeconfigs
+                .get("/etc/kubernetes/kubelet.conf")
+                .cloned()
+                .unwrap_or_default()
+                .and_then(|kubeconfig| kubeconfig.server),
+            kubeconfigs,
+            version,
+            version_minor,
+            log: LogFacts::parse(reader, "kubelet", KUBELET_LOG),
+            exit_reason: reader.text_of("log-exit", "kubelet").and_then(|text| Fact::from_option(exit_reason(text))),
+            unit,
+        }
+    }
+}
+
+/// By the program's usual places, else by whether systemd has a unit that runs it.
+fn installed(permissions: &Permissions, unit: &Unit) -> Fact<bool> {
+    let places = [permissions.exists("/usr/bin/kubelet"), permissions.exists("/usr/local/bin/kubelet")];
+    if places.iter().any(Fact::is_true) {
+        return Fact::Known(true);
+    }
+    let unread = places.into_iter().find(Fact::is_unknown);
+    unread.unwrap_or_else(|| Fact::Known(unit.running.is_true()))
+}
+
+/// A kubelet is standalone if and only if it has no kubeconfig.
+fn standalone(process: &Process) -> Fact<bool> {
+    process.arguments.as_ref().and_then(|arguments| {
+        if arguments.is_empty() {
+            return Fact::unknown("the command line of the process is empty");
+        }
+        Fact::Known(!process.flag("kubeconfig").is_known_and(|path| !path.is_empty()))
+    })
+}
+
+/// A flag wins over the configuration; without `--config` the default is cgroupfs, whatever the file says.
+fn cgroup_driver(process: &Fact<Process>, config: &KubeletConfig) -> Fact<String> {
+    let from_config = || match (&config.present, &config.cgroup_driver) {
+        (Fact::Known(true), Fact::Absent) => Fact::Known("cgroupfs".to_owned()),
+        (_, driver) => driver.clone(),
+    };
+    match process {
+        Fact::Known(process) => process.flag("cgroup-driver").or_else(|| {
+            if process.flag("config").is_known() { from_config() } else { Fact::Known("cgroupfs".to_owned()) }
+        }),
+        Fact::Absent | Fact::Unknown(_) => from_config(),
+    }
+}
+
+/// From kubelet 1.34 and containerd 2.0 on, the kubelet asks the runtime and its own setting does not count.
+fn differs(kubelet: &Fact<String>, minor: &Fact<u32>, containerd: &Containerd) -> Fact<bool> {
+    let asks = minor.is_known_and(|minor| *minor >= 34) && containerd.version_major.is_known_and(|major| *major >= 2);
+    kubelet
+        .as_ref()
+        .and_then(|driver| containerd.systemd_cgroup.as_ref().map(|systemd| !asks && (driver == "systemd") != *systemd))
+}
+
+/// `Kubernetes v1.29.15` of `kubelet --version`, else the package's version.
+fn version(reader: Reader<'_>, packages: &Packages) -> Fact<String> {
+    let own = reader.text("kubelet-version").and_then(|text| {
+        Fact::from_option(text.split_whitespace().find_map(|word| word.strip_prefix('v')).map(|v| clip(v, 40)))
+    });
+    own.or_else(|| {
+        packages.version("kubelet").map(|version| version.split(['-', '~', '+']).next().unwrap_or(version).to_owned())
+    })
+}
+
+fn kubeconfig(text: &str) -> Fact<Kubeconfig> {
+    yaml(text).map(|root| {
+        let first = |list: &str, inner: &str, key: &str| {
+            let value = root.get(list).and_then(|list| list.get(0)).and_then(|item| item.get(inner)?.get(key));
+            Fact::from_option(value.and_then(Value::as_str).map(|text| clip(text, 300)))
+        };
+        let user = root.get("users").and_then(|users| users.get(0)?.get("name")?.as_str());
+        Kubeconfig {
+            server: first("clusters", "cluster", "server"),
+            client_certificate: first("users", "user", "client-certificate"),
+            user: Fact::from_option(user.map(|user| clip(user, 200))),
+        }
+    })
+}
+
+/// Brackets that may be open at once; no file of Kubernetes comes near it.
+const MAX_BRACKETS: usize = 200;
+
+/// YAML that is a mapping, or why not.
+///
+/// Open brackets are counted first, because the parser needs time in the square of their depth before it gives up, and a
+/// node may send as many as its section holds.
+pub(crate) fn yaml(text: &str) -> Fact<Value> {
+    let mut open: usize = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_BRACKETS {
+            return Fact::unknown("no valid YAML: nested too deeply");
+        }
+    }
+    match serde_yaml::from_str::<Value>(text) {
+        Ok(value) if value.is_mapping() => Fact::Known(value),
+        Ok(_) => Fact::unknown("no YAML mapping"),
+        Err(error) => Fact::unknown(format!("no valid YAML: {}", clip(&error.to_string(), 160))),
+    }
+}
+
+impl KubeletConfig {
+    fn parse(reader: Reader<'_>) -> Self {
+        let text = reader.whole("kubelet-config");
+        let root = text.clone().and_then(yaml);
+        let get = |key: &str| root.as_ref().and_then(|root| Fact::from_option(root.get(key)));
+        let text_of = |key: &str| get(key).and_then(|value| Fact::from_option(value.as_str().map(str::to_owned)));
+        let flag = |key: &str| get(key).and_then(|value| Fact::from_option(value.as_bool()));
+        let is_config = |root: &Value| root.get("kind").and_then(Value::as_str) == Some("KubeletConfiguration");
+        Self {
+            present: match &text {
+                Fact::Known(_) => Fact::Known(true),
+                Fact::Absent => Fact::Known(false),
+                Fact::Unknown(why) => Fact::unknown(why.as_str()),
+            },
+            valid: text.clone().map(|_| root.is_known_and(is_config)),
+            error: match (&text, &root) {
+                (Fact::Known(_), Fact::Unknown(why)) => Fact::Known(why.clone()),
+                (Fact::Unknown(why), _) => Fact::unknown(why.as_str()),
+                _ => Fact::Absent,
+            },
+            cgroup_driver: text_of("cgroupDriver"),
+            cluster_dns: get("clusterDNS").map(|list| {
+                let items = list.as_sequence().map_or(&[][..], Vec::as_slice);
+                items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }),
+            cluster_domain: text_of("clusterDomain"),
+            client_ca_file: root.as_ref().and_then(|root| {
+                let file = root.get("authentication").and_then(|auth| auth.get("x509")?.get("clientCAFile")?.as_str());
+                Fact::from_option(file.map(str::to_owned))
+            }),
+            fail_swap_on: flag("failSwapOn"),
+            fail_cgroup_v1: flag("failCgroupV1"),
+            static_pod_path: text_of("staticPodPath"),
+            resolv_conf: text_of("resolvConf"),
+            rotate_certificates: flag("rotateCertificates"),
+            server_tls_bootstrap: flag("serverTLSBootstrap"),
+            protect_kernel_defaults: flag("protectKernelDefaults"),
+            container_runtime_endpoint: text_of("containerRuntimeEndpoint"),
+            read_only_port: get("readOnlyPort").and_then(|value| Fact::from_option(value.as_i64())),
+            cpu_manager_policy: text_of("cpuManagerPolicy"),
+            memory_manager_policy: text_of("memoryManagerPolicy"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::test_support::{record, record_of, section};
+    use super::*;
+    use crate::record::Record;
+
+    const CONFIG: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncgroupDriver: systemd\n\
+        clusterDNS:\n- 10.96.0.10\nauthentication:\n  x509:\n    clientCAFile: /etc/kubernetes/pki/ca.crt\nfailSwapOn: false\n";
+
+    fn parse(record: &Record) -> Kubelet {
+        let reader = Reader::new(record);
+        let permissions = Permissions::parse(reader);
+        let containerd = Containerd::parse(reader, &permissions, None);
+        Kubelet::parse(reader, &permissions, &Packages::parse(reader), &containerd, Some(1000))
+    }
+
+    fn process(arguments: &[&str]) -> String {
+        let lines: Vec<String> = arguments.iter().map(|argument| format!("arg={argument}\n")).collect();
+        format!("pid=2214\nstart=900\nexe=/usr/bin/kubelet\n{}", lines.concat())
+    }
+
+    #[test]
+    fn a_kubelet_without_kubeconfig_is_standalone_and_ignores_its_configuration() {
+        let bare = process(&["/usr/bin/kubelet"]);
+        let kubelet = parse(&record(&[("process", "kubelet", &bare), ("kubelet-config", "", CONFIG)]));
+        assert_eq!((kubelet.running, kubelet.standalone), (Fact::Known(true), Fact::Known(true)));
+        assert_eq!(kubelet.cgroup_driver, Fact::Known("cgroupfs".to_owned()));
+        assert_eq!(kubelet.config.cgroup_driver, Fact::Known("systemd".to_owned()));
+    }
+
+    #[test]
+    fn a_wired_kubelet_follows_its_configuration() {
+        let wired = process(&["/usr/bin/kubelet", "--kubeconfig=/etc/kubernetes/kubelet.conf", "--config", "/c"]);
+        let kubelet = parse(&record(&[("process", "kubelet", &wired), ("kubelet-config", "", CONFIG)]));
+        assert_eq!(kubelet.standalone, Fact::Known(false));
+        assert_eq!(kubelet.cgroup_driver, Fact::Known("systemd".to_owned()));
+        assert_eq!(kubelet.config.cluster_dns, Fact::Known(vec!["10.96.0.10".to_owned()]));
+        assert_eq!(kubelet.config.fail_swap_on, Fact::Known(false));
+        assert_eq!(kubelet.config.rotate_certificates, Fact::Absent);
+    }
+
+    #[test]
+    fn no_process_is_not_standalone() {
+        let kubelet = parse(&record(&[]));
+        assert_eq!((kubelet.running, kubelet.standalone), (Fact::Known(false), Fact::Absent));
+    }
+
+    #[test]
+    fn drivers_that_differ() {
+        let dump = |systemd: bool| {
+            format!(
+                "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\nSystemdCgroup = {systemd}\n"
+            )
+        };
+        let differs = |systemd: bool, kubelet: &str, containerd: &str| {
+            let dump = dump(systemd);
+            let wired = process(&["/usr/bin/kubelet", "--kubeconfig=/k", "--config=/c"]);
+            let sections = [
+                ("process", "kubelet", wired.as_str()),
+                ("kubelet-config", "", CONFIG),
+                ("containerd-dump", "", &dump),
+                ("kubelet-version", "", kubelet),
+                ("containerd-version", "", containerd),
+            ];
+            parse(&record(&sections)).cgroup_driver_differs
+        };
+        assert_eq!(differs(false, "Kubernetes v1.29.15", "containerd x 1.7.27"), Fact::Known(true));
+        assert_eq!(differs(true, "Kubernetes v1.29.15", "containerd x 1.7.27"), Fact::Known(false));
+        assert_eq!(differs(false, "Kubernetes v1.34.1", "containerd x v2.1.0"), Fact::Known(false));
+    }
+
+    #[test]
+    fn the_configuration_file_and_its_mistakes() {
+        let with = |text: &str| parse(&record(&[("kubelet-config", "", text)])).config;
+        assert_eq!(with(CONFIG).valid, Fact::Known(true));
+        assert_eq!(with("kind: Other\n").valid, Fact::Known(false));
+        let broken = with("a: [\n");
+        assert_eq!((broken.present, broken.valid), (Fact::Known(true), Fact::Known(false)));
+        assert!(broken.error.is_known());
+        let missing = parse(&record_of(vec![section("kubelet-config", "", 66, "")])).config;
+        assert_eq!((missing.present, missing.valid), (Fact::Known(false), Fact::Absent));
+    }
+
+    #[test]
+    fn kubeconfigs() {
+        let text = "clusters:\n- cluster:\n    server: https://192.168.4.63:6443\n  name: k\nusers:\n- name: default-auth\n  user:\n    client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem\n";
+        let kubelet = parse(&record(&[("kubeconfig", "/etc/kubernetes/kubelet.conf", text)]));
+        assert_eq!(kubelet.server, Fact::Known("https://192.168.4.63:6443".to_owned()));
+    }
+
+    #[test]
+    fn the_version_of_the_package_serves() {
+        let kubelet = parse(&record(&[("packages", "", "kubelet 1.29.15-1.1 installed\n")]));
+        assert_eq!((kubelet.version, kubelet.version_minor), (Fact::Known("1.29.15".to_owned()), Fact::Known(29)));
+    }
+}

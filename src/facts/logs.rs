@@ -1,0 +1,219 @@
+//! The last lines of a service's current life, and which known sentences occur in them.
+//!
+//! Sentences are data: they change with versions of kubelet and containerd, and a new one is a new line of a table.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Fact;
+use super::read::{Reader, clip};
+use super::system::{LogFinding, classify};
+
+/// How many lines are kept.
+const KEPT: usize = 20;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct LogFacts {
+    /// The invocation that the lines belong to.
+    pub invocation: Fact<String>,
+    /// The last lines, oldest first.
+    pub lines: Fact<Vec<String>>,
+    /// Known sentences by class, with how often they occur and the last one.
+    pub found: Fact<BTreeMap<String, LogFinding>>,
+}
+
+/// Sentences of the kubelet. What occurs on healthy nodes too (`invalid capacity 0`, `pleg has yet to be successful`,
+/// `static kubelet mode`) is deliberately not here.
+pub const KUBELET_LOG: &[(&str, &[&str])] = &[
+    ("standalone", &["Standalone mode, no API client"]),
+    ("standalone", &["No API server defined"]),
+    ("standalone", &["Kubernetes client is nil"]),
+    ("config_missing", &["failed to load Kubelet config file", "no such file"]),
+    ("config_missing", &["failed to load kubelet config file", "no such file"]),
+    ("unknown_flag", &["unknown flag"]),
+    ("bootstrap_missing", &["unable to load bootstrap kubeconfig"]),
+    ("client_cert_expired", &["certificate has expired or is not yet valid"]),
+    ("unknown_authority", &["certificate signed by unknown authority"]),
+    ("swap_on", &["running with swap on is not supported"]),
+    ("cgroup_v1", &["configured to not run on a host using cgroup v1"]),
+    ("no_webhook_client", &["no client provided, cannot use webhook authentication"]),
+    ("runtime_unreachable", &["validate service connection"]),
+    ("runtime_down", &["container runtime is down"]),
+    ("network_not_ready", &["NetworkReady=false"]),
+    ("pleg_unhealthy", &["PLEG is not healthy: pleg was last seen active"]),
+    ("register_failed", &["Unable to register node with API server"]),
+    ("node_not_found", &["node \"", "\" not found"]),
+    ("node_name_forbidden", &["is not allowed to modify node"]),
+    ("port_in_use", &["bind: address already in use"]),
+    ("too_many_files", &["too many open files"]),
+    ("no_space", &["no space left on device"]),
+    ("read_only_fs", &["ead-only file system"]),
+    ("image_fs_full", &["Disk usage on image filesystem is at"]),
+    ("evicting", &["node was low on resource"]),
+    ("evicting", &["attempting to reclaim"]),
+    ("orphaned_volumes", &["orphaned pod", "volume paths are still present"]),
+    ("stale_nfs", &["Stale file handle"]),
+    ("sandbox_changed", &["Pod sandbox changed"]),
+    ("checkpoint_mismatch", &["could not restore state from checkpoint"]),
+    ("kernel_flags", &["invalid kernel flag"]),
+    ("api_unreachable", &["connect: connection refused", ":6443"]),
+    ("api_unreachable", &["i/o timeout", ":6443"]),
+    ("api_unreachable", &["no route to host", ":6443"]),
+    ("assignment_outside_section", &["Assignment outside of section"]),
+    ("exec_failed", &["Unable to locate executable"]),
+];
+
+/// Sentences of containerd.
+pub const RUNTIME_LOG: &[(&str, &[&str])] = &[
+    ("no_network_config", &["no network config found"]),
+    ("cni_invalid", &["failed to load CNI config"]),
+    ("cri_failed", &["failed to create CRI service"]),
+    ("too_many_files", &["too many open files"]),
+    ("toml_invalid", &["failed to load TOML"]),
+    ("disabled_name_invalid", &["invalid disabled plugin URI"]),
+    ("sandbox_image", &["failed to get sandbox image"]),
+    ("plugin_missing", &["failed to find plugin"]),
+    ("plugin_bridge_failed", &["plugin type=\"bridge\" failed"]),
+    ("plugin_flannel_failed", &["plugin type=\"flannel\" failed"]),
+    ("subnet_env_missing", &["subnet.env", "no such file or directory"]),
+    ("ignored_toml_key", &["Ignoring unknown key in TOML"]),
+    ("no_space", &["no space left on device"]),
+    ("read_only_fs", &["ead-only file system"]),
+    ("exec_format", &["exec format error"]),
+];
+
+impl LogFacts {
+    pub(crate) fn parse(reader: Reader<'_>, unit: &str, table: &[(&str, &[&str])]) -> Self {
+        let text = reader.text_of("log", unit);
+        let lines = text.as_ref().map(|text| {
+            text.lines().filter(|line| !line.starts_with("invocation=") && !line.trim().is_empty()).collect::<Vec<_>>()
+        });
+        Self {
+            invocation: text.as_ref().and_then(|text| {
+                let id = text.lines().next().and_then(|line| line.strip_prefix("invocation="));
+                Fact::from_option(id.filter(|id| !id.is_empty()).map(str::to_owned))
+            }),
+            found: text.map(|text| classify(text, table)),
+            lines: lines.map(|lines| {
+                let skipped = lines.len().saturating_sub(KEPT);
+                lines[skipped..].iter().map(|line| clip(line, 400)).collect()
+            }),
+        }
+    }
+
+    /// A sentence of that class occurred.
+    pub fn has(&self, class: &str) -> bool {
+        self.found.is_known_and(|found| found.contains_key(class))
+    }
+
+    /// The last line of that class.
+    pub fn last(&self, class: &str) -> Option<&str> {
+        self.found.known()?.get(class).map(|finding| finding.last.as_str())
+    }
+}
+
+/// What a service said last before its last exit. The journal holds lines of its present life too, and of earlier ones;
+/// what counts is between the last exit and the one before.
+pub(crate) fn exit_reason(text: &str) -> Option<String> {
+    const EXIT: &str = "Main process exited";
+    let (before, _) = text.rsplit_once(EXIT)?;
+    // The line of the exit itself is only begun here; it is systemd's.
+    let before = before.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    let life = before.rsplit_once(EXIT).map_or(before, |(_, life)| life);
+    last_error(life).or_else(|| last_error(before))
+}
+
+/// The last line that reports an error, without the journal's and klog's headings; else the last line.
+pub(crate) fn last_error(text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(message).filter(|line| !line.is_empty() && !is_systemd(line)).collect();
+    let error = lines.iter().rev().find(|line| {
+        ["err=", "rror:", "failed", "unknown flag", "unable", "invalid", "cannot"]
+            .iter()
+            .any(|word| line.contains(word))
+    });
+    error.or(lines.last()).map(|line| clip(line, 300))
+}
+
+fn is_systemd(line: &str) -> bool {
+    [
+        "Main process exited",
+        "Failed with result",
+        "Scheduled restart job",
+        "Started kubelet",
+        "Stopped kubelet",
+        "Consumed ",
+    ]
+    .iter()
+    .any(|word| line.contains(word))
+}
+
+/// The text of a line in the form of a container's log: `2025-09-10T13:41:28.1Z stderr F text`.
+pub(crate) fn container_line(line: &str) -> &str {
+    let mut fields = line.splitn(4, ' ');
+    match (fields.next(), fields.next(), fields.next(), fields.next()) {
+        (Some(_), Some("stdout" | "stderr"), Some("F" | "P"), Some(text)) => text,
+        _ => line,
+    }
+}
+
+/// `Sep 10 13:41:28 host kubelet[369]: E0910 13:41:28.9 369 run.go:74] "command failed" err="x"` -> from the quote on.
+fn message(line: &str) -> &str {
+    let line = line.trim();
+    let line = match line.split_once("]: ") {
+        Some((heading, rest)) if heading.contains('[') && !heading.contains('"') => rest.trim(),
+        _ => line,
+    };
+    let klog = line.starts_with(['I', 'W', 'E', 'F']) && line.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    match line.split_once("] ") {
+        Some((_, rest)) if klog => rest.trim(),
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::test_support::record;
+    use super::*;
+
+    #[test]
+    fn a_standalone_kubelet_says_so() {
+        let text = "invocation=abc\nSep 10 13:41:27 n kubelet[1]: I0910 server.go:655] \"Standalone mode, no API client\"\n\
+                    Sep 10 13:41:28 n kubelet[1]: I0910 status_manager.go:213] \"Kubernetes client is nil, not starting status manager\"\n";
+        let record = record(&[("log", "kubelet", text)]);
+        let log = LogFacts::parse(Reader::new(&record), "kubelet", KUBELET_LOG);
+        assert_eq!(log.invocation, Fact::Known("abc".to_owned()));
+        assert!(log.has("standalone") && !log.has("network_not_ready"));
+        assert_eq!(log.found.known().unwrap()["standalone"].count, 2);
+        assert_eq!(log.lines.known().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_healthy_nodes_print_too_is_no_finding() {
+        let text = "invocation=a\n\"Not starting ClusterTrustBundle informer because we are in static kubelet mode\"\n\
+                    invalid capacity 0 on image filesystem\nPLEG is not healthy: pleg has yet to be successful\n";
+        let record = record(&[("log", "kubelet", text)]);
+        let log = LogFacts::parse(Reader::new(&record), "kubelet", KUBELET_LOG);
+        assert_eq!(log.found, Fact::Known(BTreeMap::new()));
+    }
+
+    #[test]
+    fn the_reason_of_an_exit() {
+        let text = "Sep 12 h kubelet[9]: I0912 10:00:00.1 9 server.go:1] \"Starting\"\n\
+            Sep 12 h kubelet[9]: E0912 10:00:00.2 9 run.go:74] \"command failed\" err=\"failed to load kubelet config file, path: /var/lib/kubelet/config.yaml\"\n\
+            Sep 12 h systemd[1]: kubelet.service: Main process exited, code=exited, status=1/FAILURE\n\
+            Sep 12 h systemd[1]: kubelet.service: Failed with result 'exit-code'.\n";
+        let reason = exit_reason(text).unwrap();
+        assert_eq!(
+            reason,
+            "\"command failed\" err=\"failed to load kubelet config file, path: /var/lib/kubelet/config.yaml\""
+        );
+        let present =
+            format!("{text}Sep 12 h kubelet[10]: E0912 10:00:11.2 10 aws.go:7] while getting credentials: failed\n");
+        assert_eq!(exit_reason(&present).unwrap(), reason, "its present life is not what ended");
+        let twice = format!("{text}{}", text.replace("failed to load", "unable to load"));
+        assert!(exit_reason(&twice).unwrap().contains("unable to load"));
+        assert_eq!(exit_reason("h kubelet[1]: \"error\"\n"), None, "nothing has exited");
+    }
+}

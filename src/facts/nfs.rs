@@ -1,0 +1,265 @@
+//! Network mounts: whether each answers, whom it asks, and what fstab wants.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Fact;
+use super::fstab;
+use super::mountinfo;
+use super::network::Network;
+use super::read::{Keys, Reader, clip, read};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Nfs {
+    /// Network and FUSE mounts, NFS first among them.
+    pub mounts: Fact<Vec<NetMount>>,
+    /// How many of them are NFS.
+    pub nfs_count: Fact<u64>,
+    /// Mount points whose file system does not answer.
+    pub hung: Fact<Vec<String>>,
+    /// Mount points that answered with an error, such as a stale file handle.
+    pub failing: Fact<Vec<String>>,
+    /// NFS mount points whose server is the node itself.
+    pub loopback: Fact<Vec<String>>,
+    /// NFS mount points of fstab that should be mounted and are not.
+    pub declared_not_mounted: Fact<Vec<String>>,
+    /// NFS mount points of fstab with neither `_netdev`, `nofail`, `noauto` nor an automount: the node may hang at boot.
+    pub boot_hang_risk: Fact<Vec<String>>,
+    /// NFS mount points with `soft` and `rw`: a slow server loses writes.
+    pub soft_read_write: Fact<Vec<String>>,
+    /// `mount.nfs` is installed.
+    pub helper: Fact<bool>,
+    /// Threads of the kernel's NFS server; absent when it does not run.
+    pub server_threads: Fact<u32>,
+    /// Lines of the kernel's table of exports.
+    pub exports: Fact<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NetMount {
+    pub mount_point: String,
+    pub fstype: String,
+    pub source: String,
+    pub nfs: bool,
+    pub options: Vec<String>,
+    /// Server's address; absent for what has none (FUSE).
+    pub server: Fact<String>,
+    /// The server is the node itself.
+    pub own_address: Fact<bool>,
+    pub state: Fact<MountState>,
+    /// How long it took to answer.
+    pub answer_ms: Fact<u64>,
+    pub error: Fact<String>,
+    /// The kernel function that the hung look sleeps in.
+    pub waits_in: Fact<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountState {
+    Answered,
+    Error,
+    Hung,
+}
+
+impl Nfs {
+    pub(crate) fn parse(reader: Reader<'_>, network: &Network, helper: Fact<bool>) -> Self {
+        let lines = reader.text("mountinfo").map(mountinfo::parse);
+        let mounts = lines.map(|lines| {
+            let mut mounts: Vec<NetMount> =
+                lines.iter().filter(|line| line.remote()).map(|line| NetMount::new(line, reader, network)).collect();
+            mounts.sort_by_key(|mount| !mount.nfs);
+            mounts
+        });
+        let named = |test: fn(&NetMount) -> bool| {
+            mounts.as_ref().map(|mounts| {
+                mounts.iter().filter(|mount| test(mount)).map(|mount| mount.mount_point.clone()).collect::<Vec<_>>()
+            })
+        };
+        let declared = reader
+            .text("fstab")
+            .map(|text| fstab::parse(text).filter(|entry| is_nfs(&entry.fstype)).collect::<Vec<_>>());
+        let server = reader.keys("nfs-server");
+        Self {
+            nfs_count: mounts.as_ref().map(|mounts| mounts.iter().filter(|mount| mount.nfs).count() as u64),
+            hung: unless_unasked(&mounts, named(|mount| mount.state == Fact::Known(MountState::Hung))),
+            failing: unless_unasked(&mounts, named(|mount| mount.state == Fact::Known(MountState::Error))),
+            loopback: named(|mount| mount.nfs && mount.own_address.is_true()),
+            soft_read_write: named(|mount| {
+                let has = |wanted: &str| mount.options.iter().any(|option| option == wanted);
+                mount.nfs && has("soft") && has("rw")
+            }),
+            declared_not_mounted: declared.as_ref().and_then(|declared| {
+                mounts.as_ref().map(|mounts| {
+                    let mounted = |point: &str| mounts.iter().any(|mount| mount.mount_point == point);
+                    let missing = declared.iter().filter(|entry| entry.expected_now() && !mounted(&entry.mount_point));
+                    missing.map(|entry| entry.mount_point.clone()).collect()
+                })
+            }),
+            boot_hang_risk: declared.map(|declared| {
+                let safe = ["_netdev", "nofail", "noauto", "x-systemd.automount"];
+                let risky = declared.iter().filter(|entry| !safe.iter().any(|option| entry.has(option)));
+                risky.map(|entry| entry.mount_point.clone()).collect()
+            }),
+            helper,
+            server_threads: server.number("threads"),
+            exports: server.values("export").map(|lines| lines.iter().map(|line| clip(line, 200)).collect()),
+            mounts,
+        }
+    }
+}
+
+/// "None hangs" is known only if every mount was asked; a mount that does is known at once.
+fn unless_unasked(mounts: &Fact<Vec<NetMount>>, named: Fact<Vec<String>>) -> Fact<Vec<String>> {
+    named.and_then(|named| {
+        let unasked = mounts.known().and_then(|mounts| mounts.iter().find_map(|mount| mount.state.reason()));
+        match unasked {
+            Some(why) if named.is_empty() => Fact::unknown(why),
+            _ => Fact::Known(named),
+        }
+    })
+}
+
+fn is_nfs(fstype: &str) -> bool {
+    matches!(fstype, "nfs" | "nfs4")
+}
+
+impl NetMount {
+    fn new(line: &mountinfo::MountLine, reader: Reader<'_>, network: &Network) -> Self {
+        let keys = looked_at(reader, line);
+        let mut options = line.options.clone();
+        options.extend(line.super_options.iter().filter(|option| !line.options.contains(option)).cloned());
+        let server = server_of(line);
+        let waiting = |key| keys.text(key);
+        Self {
+            own_address: match &server {
+                Fact::Known(server) if server.parse::<std::net::IpAddr>().is_ok() => network.owns(server),
+                Fact::Known(_) => Fact::unknown("the server's address is not in the mount's options"),
+                Fact::Absent => Fact::Absent,
+                Fact::Unknown(why) => Fact::unknown(why.as_str()),
+            },
+            server,
+            nfs: is_nfs(&line.fstype),
+            mount_point: line.mount_point.clone(),
+            fstype: line.fstype.clone(),
+            source: line.source.clone(),
+            options,
+            state: keys.get("state").and_then(|state| match state {
+                "answered" => Fact::Known(MountState::Answered),
+                "error" => Fact::Known(MountState::Error),
+                "hung" => Fact::Known(MountState::Hung),
+                other => Fact::unknown(format!("unknown state {}", clip(other, 20))),
+            }),
+            answer_ms: keys.number("ms"),
+            error: waiting("error"),
+            waits_in: waiting("wchan"),
+        }
+    }
+}
+
+/// The look at the mount. Of several mounts of one device the probe looks at one.
+fn looked_at<'a>(reader: Reader<'a>, line: &mountinfo::MountLine) -> Keys<'a> {
+    let own = reader.sections("netmount").find(|section| section.arg.as_deref() == Some(line.mount_point.as_str()));
+    if let Some(own) = own {
+        return Keys::new(read(own));
+    }
+    let of_device = reader
+        .sections("netmount")
+        .map(|section| Keys::new(read(section)))
+        .find(|keys| keys.get("dev") == Fact::Known(line.device.as_str()));
+    of_device.unwrap_or_else(|| Keys::new(reader.nothing("netmount")))
+}
+
+/// The address that the kernel uses (`addr=`), else what the source names before its colon.
+fn server_of(line: &mountinfo::MountLine) -> Fact<String> {
+    if line.fstype == "fuse" || line.fstype.starts_with("fuse.") {
+        return Fact::Absent;
+    }
+    let addr = line.super_options.iter().find_map(|option| option.strip_prefix("addr="));
+    if let Some(addr) = addr {
+        return Fact::Known(addr.to_owned());
+    }
+    // `[2001:db8::1]:/path`, `nas:/path`, `//nas/share`
+    let source = line.source.trim_start_matches("//");
+    let name = match source.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => source.split([':', '/']).next().unwrap_or_default(),
+    };
+    Fact::from_option((!name.is_empty()).then(|| name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::test_support::{record_of, section};
+    use super::*;
+
+    const MOUNTS: &str = "26 1 254:0 / / rw shared:1 - ext4 /dev/sda1 rw\n\
+        310 26 0:50 / /mnt/fuse rw - fuse.sshfs a:/b rw\n\
+        311 26 0:44 / /mnt/media rw,relatime shared:140 - nfs4 192.168.4.61:/srv/media rw,vers=4.2,hard,clientaddr=192.168.4.61,addr=192.168.4.61\n";
+
+    fn parse(netmount: &str, fstab: &str) -> Nfs {
+        let record = record_of(vec![
+            section("mountinfo", "", 0, MOUNTS),
+            section("fstab", "", 0, fstab),
+            section("ip-addr", "", 0, "2: enp5s0    inet 192.168.4.61/24 brd 192.168.4.255\n"),
+            section("netmount", "/mnt/media", 0, netmount),
+            section("netmount", "/mnt/fuse", 0, "state=answered\nms=3\n"),
+        ]);
+        let reader = Reader::new(&record);
+        Nfs::parse(reader, &Network::parse(reader), Fact::Known(true))
+    }
+
+    #[test]
+    fn a_node_that_mounts_its_own_export() {
+        let nfs = parse("state=answered\nms=2\n", "");
+        let mount = &nfs.mounts.known().unwrap()[0];
+        assert_eq!((mount.mount_point.as_str(), &mount.own_address), ("/mnt/media", &Fact::Known(true)));
+        assert_eq!(nfs.loopback, Fact::Known(vec!["/mnt/media".to_owned()]));
+        assert_eq!((nfs.nfs_count, nfs.hung), (Fact::Known(1), Fact::Known(vec![])));
+    }
+
+    #[test]
+    fn hung_and_failing_mounts() {
+        let hung = parse("state=hung\nms=3000\npid_state=D\nwchan=rpc_wait_bit_killable\n", "");
+        assert_eq!(hung.hung, Fact::Known(vec!["/mnt/media".to_owned()]));
+        let stale = parse("state=error\nerror=Stale file handle\n", "");
+        assert_eq!(stale.failing, Fact::Known(vec!["/mnt/media".to_owned()]));
+    }
+
+    #[test]
+    fn a_second_mount_of_one_device_shares_its_look() {
+        let twice =
+            format!("{MOUNTS}312 26 0:44 / /srv/again rw - nfs4 192.168.4.61:/srv/media rw,addr=192.168.4.61\n");
+        let record = record_of(vec![
+            section("mountinfo", "", 0, &twice),
+            section("netmount", "/mnt/media", 0, "dev=0:44\nstate=hung\n"),
+            section("netmount", "/mnt/fuse", 0, "dev=0:50\nstate=answered\n"),
+        ]);
+        let reader = Reader::new(&record);
+        let nfs = Nfs::parse(reader, &Network::parse(reader), Fact::Absent);
+        assert_eq!(nfs.hung, Fact::Known(vec!["/mnt/media".to_owned(), "/srv/again".to_owned()]));
+    }
+
+    #[test]
+    fn a_mount_that_was_not_asked_is_not_fine() {
+        assert!(parse("", "").hung.is_unknown());
+    }
+
+    #[test]
+    fn fstab_wants() {
+        let nfs = parse(
+            "state=answered\n",
+            "nas:/a /mnt/a nfs defaults\nnas:/b /mnt/b nfs4 noauto\n192.168.4.61:/srv/media /mnt/media nfs _netdev\n",
+        );
+        assert_eq!(nfs.declared_not_mounted, Fact::Known(vec!["/mnt/a".to_owned()]));
+        assert_eq!(nfs.boot_hang_risk, Fact::Known(vec!["/mnt/a".to_owned()]));
+    }
+
+    #[test]
+    fn servers_are_found_in_options_and_sources() {
+        for (source, server) in [("[2001:db8::1]:/x", "2001:db8::1"), ("nas:/x", "nas"), ("//nas/x", "nas")] {
+            let line = format!("1 0 0:1 / /m rw - nfs4 {source} rw\n");
+            assert_eq!(server_of(&mountinfo::parse(&line)[0]), Fact::Known(server.to_owned()), "{source}");
+        }
+    }
+}
