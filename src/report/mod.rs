@@ -1,3 +1,75 @@
-//! Reports: the folded fleet as a table, JSON and more. One file per format; all of them only read the model.
+//! Reports: a finished run as text or data. One file per format; all of them only read the model and write to any `Write`.
+//!
+//! - [`model`]: the run and its nodes, the one thing that every format shows.
+//! - [`style`]: width, colour and signs; chosen at the edge.
+//! - `table`, `wide`: for people. `rows` folds equal nodes, `plan` decides which columns fit, `grid` lays out, `notes` and
+//!   `closing` stand below.
+//! - `json`, `jsonl`, `yaml`, `name`: for scripts. [`schema`] describes the first two.
+//! - [`timings`]: where the time went.
+//! - [`outputs`]: the folded outputs of `exec`.
+//!
+//! Nothing here connects, judges or reads the environment, and nothing prints by itself.
 
+mod closing;
+mod grid;
+mod json;
+mod jsonl;
 pub mod model;
+mod name;
+pub mod noise;
+mod notes;
+pub mod outputs;
+mod plan;
+mod rows;
+pub mod schema;
+pub mod style;
+mod table;
+pub mod timings;
+mod wide;
+mod yaml;
+
+use std::io::{self, Write};
+
+use model::Report;
+use style::Style;
+
+/// `-o`: how a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// Equal nodes folded, within the terminal's width
+    #[default]
+    Table,
+    /// Every node and column, with addresses and all reasons
+    Wide,
+    /// One document
+    Json,
+    /// The same document as YAML, for reading
+    Yaml,
+    /// A line for the run, then one line per node
+    Jsonl,
+    /// The nodes' names, problems first
+    Name,
+}
+
+/// Writes a report. It is streamed, so `out` should be buffered; it is flushed at the end.
+///
+/// A reader that has seen enough (`| head`) is no failure.
+pub fn write(format: Format, report: &Report, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let written = match format {
+        Format::Table => table::write(report, style, out),
+        Format::Wide => wide::write(report, style, out),
+        Format::Json => json::write(report, out),
+        Format::Yaml => yaml::write(report, out),
+        Format::Jsonl => jsonl::write(report, out),
+        Format::Name => name::write(report, out),
+    };
+    forgive_broken_pipe(written.and_then(|()| out.flush()))
+}
+
+/// Turns the end of a pipe's reader into success.
+pub(crate) fn forgive_broken_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

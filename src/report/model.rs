@@ -1,12 +1,15 @@
 //! What every report shows: the run and one entry per node, problems first. The JSON document is this, serialised.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::names;
 use crate::target::Role;
 use crate::timings::Timings;
-use crate::verdict::{AreaCell, Phase, Verdict};
+use crate::verdict::{Area, AreaCell, Phase, Verdict};
 
 /// The version of the document: `seaworthy/v1`. Fields are only ever added under the same version.
 pub const REPORT_SCHEMA: &str = "seaworthy/v1";
@@ -18,6 +21,16 @@ pub struct Report {
     pub run: RunInfo,
     /// Problems first, then by natural order of the names (`node2` before `node10`).
     pub nodes: Vec<NodeReport>,
+}
+
+impl Report {
+    /// Brings the nodes into the report's order and counts them. `started` is RFC 3339, UTC.
+    pub fn new(id: String, started: String, duration: Duration, mut nodes: Vec<NodeReport>) -> Self {
+        nodes.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| names::natural_cmp(&a.name, &b.name)));
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes) };
+        Self { schema: REPORT_SCHEMA, run, nodes }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -42,6 +55,32 @@ pub struct Counts {
     pub unreachable: usize,
 }
 
+impl Counts {
+    fn of(nodes: &[NodeReport]) -> Self {
+        let mut counts = Self { total: nodes.len(), ..Self::default() };
+        for node in nodes {
+            match node.outcome() {
+                Outcome::Fail => counts.fail += 1,
+                Outcome::Unreachable => counts.unreachable += 1,
+                Outcome::Warn => counts.warn += 1,
+                Outcome::Unknown => counts.unknown += 1,
+                Outcome::Ok => counts.ok += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// How one node ended, worst first: the order of every report, and what [`Counts`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    Fail,
+    Unreachable,
+    Warn,
+    Unknown,
+    Ok,
+}
+
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NodeReport {
     pub name: String,
@@ -59,4 +98,24 @@ pub struct NodeReport {
     pub areas: Vec<AreaCell>,
     /// `null` when nothing was read.
     pub facts: Option<crate::facts::NodeFacts>,
+}
+
+impl NodeReport {
+    /// A node with a failure is unreachable, even when a part of it was read before: that part is no whole picture.
+    pub const fn outcome(&self) -> Outcome {
+        if self.failure.is_some() {
+            return Outcome::Unreachable;
+        }
+        match self.verdict {
+            Verdict::Fail => Outcome::Fail,
+            Verdict::Warn => Outcome::Warn,
+            Verdict::Unknown => Outcome::Unknown,
+            Verdict::Pass | Verdict::Expected | Verdict::NotApplicable => Outcome::Ok,
+        }
+    }
+
+    /// The cell of an area; `None` when nothing was read.
+    pub fn cell(&self, area: Area) -> Option<&AreaCell> {
+        self.areas.iter().find(|cell| cell.area == area)
+    }
 }

@@ -9,4 +9,6 @@ mod inventory;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod ssh;
