@@ -14,6 +14,7 @@
 pub mod assess;
 pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod duration;
 pub mod environment;
 pub mod exit;

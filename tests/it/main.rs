@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod assess;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod facts;
 #[cfg(test)]
 mod inventory;
