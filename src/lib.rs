@@ -12,6 +12,8 @@
 //! from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
 pub mod assess;
+pub mod cli;
+pub mod collect;
 pub mod commands;
 pub mod config;
 pub mod demo;
@@ -21,9 +23,11 @@ pub mod exit;
 pub mod facts;
 pub mod failure;
 pub mod fanout;
+pub mod fleet;
 pub mod interrupt;
 pub mod inventory;
 pub mod names;
+pub mod password_gate;
 pub mod playbook;
 pub mod probe;
 pub mod record;

@@ -1,3 +1,21 @@
-//! The binary: parse, run, exit once.
+//! The binary: run the command line on a thread of its own, exit once.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+
+fn main() -> ExitCode {
+    // The second Ctrl-C must end the process even while the worker is stuck (a terminal that does not read, a disk that
+    // does not write): whichever message comes first decides.
+    let (done, outcome) = mpsc::channel();
+    let quit = done.clone();
+    thread::spawn(move || {
+        let code = seaworthy::commands::run(std::env::args_os(), move || {
+            // Main is gone only if the process is ending already.
+            let _ = quit.send(seaworthy::exit::ExitCode::Interrupted);
+        });
+        let _ = done.send(code);
+    });
+    // Without a message the worker panicked, and said so on standard error.
+    outcome.recv().unwrap_or(seaworthy::exit::ExitCode::OwnError).into()
+}

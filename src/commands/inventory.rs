@@ -1,4 +1,4 @@
-//! `seaworthy inventory`: lists the hosts, draws the groups, explains one host. Pure: the inventory in, text out.
+//! `seaworthy inventory`: lists the hosts, draws the groups, explains one host. All but `run` is pure: the inventory in, text out.
 //!
 //! Names come from files and scripts of the user, so that control characters are refused when the inventory is loaded;
 //! values are escaped here before they reach a terminal.
@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::{Context, common, hosts};
 use crate::inventory::explain::{Explanation, Setting};
 use crate::inventory::model::{ALL, GroupId, HostId, Inventory, UNGROUPED};
 use crate::inventory::origin::Overrides;
@@ -68,6 +69,19 @@ struct Listed<'i> {
 struct Document<'i> {
     schema: u32,
     hosts: Vec<Listed<'i>>,
+}
+
+pub(super) fn run(args: &crate::cli::InventoryArgs, context: &Context<'_>) -> anyhow::Result<()> {
+    let config = hosts::configuration(context.environment)?;
+    let chosen = hosts::choose(&args.hosts, None, &[], &config, context.environment)?;
+    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
+    let text = match &args.show.host {
+        Some(name) => explain(&chosen.inventory, chosen.inventory.find(name)?, &overrides, args.show.output),
+        None if args.show.graph => graph(&chosen.inventory, &chosen.hosts),
+        None => list(&chosen.inventory, &chosen.hosts, &overrides, args.show.output),
+    };
+    common::warn(&chosen.warnings);
+    common::print(|out| out.write_all(text.as_bytes()))
 }
 
 /// The selected hosts.

@@ -14,3 +14,5 @@ mod probe;
 mod report;
 #[cfg(test)]
 mod ssh;
+#[cfg(test)]
+mod sweep;

@@ -1,0 +1,373 @@
+//! The read side of a run: reaches each host, runs one thing there, and turns what came into a record or an output.
+//!
+//! A host's failure is part of its result. Nothing here judges what a node said, prints, or touches the disk.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::failure::{Failure, FailureKind};
+use crate::fanout::Stopped;
+use crate::password_gate::PasswordGate;
+use crate::probe::frame::{self, FrameError, Limits};
+use crate::probe::{self, Nonce, ScriptOptions, redact};
+use crate::record::{Capture, ClockSample, RECORD_SCHEMA, Record};
+use crate::report::outputs::NodeOutput;
+use crate::ssh::{ConnectError, Connector, Destination, ExecOutcome, ExecRequest, Exit, UnknownKey, local};
+use crate::target::{Role, Sudo, Target};
+use crate::timings::{Timings, millis};
+use crate::ui::{Event, Events, HostOutcome};
+
+/// A command's output beyond this is a failure, not a reason to fill the memory.
+const COMMAND_STDOUT_CAP: usize = 16 << 20;
+const COMMAND_STDERR_CAP: usize = 256 << 10;
+/// Room for a control plane of 5,000 nodes and for noise.
+const PROBE_STDOUT_CAP: usize = 20 << 20;
+/// What login shells, sudo and a broken `sh` have to say.
+const PROBE_STDERR_CAP: usize = 16 << 10;
+
+/// One host of a run and the way to it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub target: Arc<Target>,
+    pub way: Way,
+}
+
+/// How a host is reached.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// As a child of this process.
+    Local,
+    Ssh(Arc<Destination>),
+    /// Its settings cannot be used.
+    None(Failure),
+}
+
+impl Host {
+    fn address(&self) -> String {
+        match &self.way {
+            Way::Local => "local".to_owned(),
+            Way::Ssh(destination) => {
+                let resolved = &destination.resolved;
+                if resolved.host.contains(':') {
+                    format!("[{}]:{}", resolved.host, resolved.port)
+                } else {
+                    format!("{}:{}", resolved.host, resolved.port)
+                }
+            }
+            Way::None(_) => String::new(),
+        }
+    }
+}
+
+/// What all hosts of a run share.
+#[derive(Debug)]
+pub struct Collector {
+    pub connector: Connector,
+    /// For the work on one host, once connected.
+    pub deadline: Duration,
+    pub events: Events,
+    /// Keys that were refused because the user is to be asked about them, collected over all hosts.
+    pub unknown_keys: Mutex<Vec<UnknownKey>>,
+    /// The hosts whose keys were learned, by the names that the keys are filed under.
+    pub learned: Mutex<BTreeMap<String, String>>,
+    pub passwords: PasswordGate,
+}
+
+/// The probe's script for one run, with the word that marks its frames.
+#[derive(Debug)]
+pub struct Script {
+    nonce: Nonce,
+    /// For what may be a control plane.
+    full: String,
+    /// For hosts that the inventory calls workers: shorter, as it does not ask an API.
+    worker: String,
+}
+
+impl Script {
+    /// With a word that no node can have known.
+    pub fn new(options: &ScriptOptions) -> Self {
+        let nonce = Nonce::random();
+        let full = probe::script(&nonce, options);
+        let worker = probe::script(&nonce, &ScriptOptions { api: false, ..options.clone() });
+        Self { nonce, full, worker }
+    }
+
+    fn text_for(&self, target: &Target) -> &str {
+        if target.role == Some(Role::Worker) { &self.worker } else { &self.full }
+    }
+}
+
+/// What came of one request on one host.
+struct Reached {
+    timings: Timings,
+    outcome: Option<ExecOutcome>,
+    failure: Option<Failure>,
+}
+
+impl Collector {
+    /// Reads one host with the probe.
+    pub async fn probe(&self, host: &Host, script: &Script) -> Record {
+        let command = probe::COMMAND.join(" ");
+        let request = ExecRequest {
+            command: &command,
+            stdin: script.text_for(&host.target).as_bytes(),
+            sudo: host.target.sudo.as_ref(),
+            deadline: self.deadline,
+            stdout_cap: PROBE_STDOUT_CAP,
+            stderr_cap: PROBE_STDERR_CAP,
+        };
+        let reached = self.reach(host, request).await;
+        let mut record = blank(host);
+        record.timings = reached.timings;
+        record.failure = reached.failure;
+        if let Some(outcome) = reached.outcome {
+            read_probe(&mut record, &outcome, script);
+        }
+        self.done(host, record.failure.as_ref(), HostOutcome::Ok);
+        record
+    }
+
+    /// Runs any command on one host.
+    pub async fn command(&self, host: &Host, command: &str) -> NodeOutput {
+        let request = ExecRequest {
+            command,
+            stdin: &[],
+            sudo: host.target.sudo.as_ref(),
+            deadline: self.deadline,
+            stdout_cap: COMMAND_STDOUT_CAP,
+            stderr_cap: COMMAND_STDERR_CAP,
+        };
+        let Reached { outcome, mut failure, .. } = self.reach(host, request).await;
+        let mut output = NodeOutput {
+            name: host.target.name.clone(),
+            exit: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            failure: None,
+        };
+        if let Some(outcome) = outcome {
+            match &outcome.exit {
+                Exit::Code(code) => output.exit = i32::try_from(*code).ok(),
+                Exit::Signal(signal) => {
+                    failure.get_or_insert_with(|| {
+                        Failure::new(
+                            FailureKind::ConnectionLost,
+                            format!("the command was killed by signal {signal}"),
+                            "look at the node's kernel log for the reason (out of memory?)",
+                        )
+                    });
+                }
+                Exit::Missing => {}
+            }
+            output.stdout = outcome.stdout;
+            output.stderr = outcome.stderr;
+        }
+        let outcome = if output.exit == Some(0) { HostOutcome::Ok } else { HostOutcome::Problems };
+        self.done(host, failure.as_ref(), outcome);
+        output.failure = failure;
+        output
+    }
+
+    /// The keys that the user is to be asked about.
+    pub fn take_unknown_keys(&self) -> Vec<UnknownKey> {
+        std::mem::take(&mut *self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Connects, runs, closes.
+    async fn reach(&self, host: &Host, request: ExecRequest<'_>) -> Reached {
+        self.events.send(Event::HostStarted { name: host.target.name.clone() });
+        let begun = Instant::now();
+        let (mut timings, outcome) = match &host.way {
+            Way::None(failure) => {
+                return Reached { timings: Timings::default(), outcome: None, failure: Some(failure.clone()) };
+            }
+            Way::Local => (Timings::default(), self.exec(host, request.sudo, local::exec(request)).await),
+            Way::Ssh(destination) => match self.connector.connect(destination).await {
+                Ok(mut session) => {
+                    if let Some(key) = session.learned.take() {
+                        self.learned
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert(key.name.clone(), host.target.name.clone());
+                        self.events.send(Event::HostKeyLearned {
+                            name: host.target.name.clone(),
+                            fingerprint: key.fingerprint,
+                            key_type: key.key_type,
+                        });
+                    }
+                    let outcome = self.exec(host, request.sudo, session.exec(request)).await;
+                    let timings = session.timings;
+                    session.close().await;
+                    (timings, outcome)
+                }
+                Err(ConnectError { failure, timings, unknown_key }) => {
+                    if let Some(key) = unknown_key {
+                        self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner).push(*key);
+                    }
+                    return Reached { timings, outcome: None, failure: Some(failure) };
+                }
+            },
+        };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => return Reached { timings, outcome: None, failure: Some(failure) },
+        };
+        outcome.add_to(&mut timings);
+        timings.total_ms = Some(millis(begun.elapsed()));
+        Reached { timings, failure: outcome.failure.clone(), outcome: Some(outcome) }
+    }
+
+    /// Lets a command run once its sudo password is not known to be wrong.
+    async fn exec(
+        &self,
+        host: &Host,
+        sudo: Option<&Sudo>,
+        command: impl Future<Output = ExecOutcome>,
+    ) -> Result<ExecOutcome, Failure> {
+        let leave = self.passwords.enter(sudo.and_then(|sudo| sudo.password.as_ref())).await?;
+        let outcome = command.await;
+        leave.settle(&host.target.name, outcome.failure.as_ref());
+        Ok(outcome)
+    }
+
+    fn done(&self, host: &Host, failure: Option<&Failure>, otherwise: HostOutcome) {
+        let outcome = failure.map_or(otherwise, |failure| HostOutcome::Failed(failure.kind));
+        self.events.send(Event::HostDone { name: host.target.name.clone(), outcome });
+    }
+}
+
+/// The record of a host that nothing is known of yet.
+fn blank(host: &Host) -> Record {
+    Record {
+        schema: RECORD_SCHEMA,
+        name: host.target.name.clone(),
+        address: host.address(),
+        groups: host.target.groups.clone(),
+        role: host.target.role,
+        timings: Timings::default(),
+        clock: None,
+        failure: None,
+        probe: None,
+    }
+}
+
+/// The failure of a host that was given up.
+pub fn stopped(reason: &Stopped) -> Failure {
+    match reason {
+        Stopped::Interrupted => Failure::new(
+            FailureKind::Interrupted,
+            "the run was interrupted before this host was done",
+            "sweep it again with --rerun unreachable",
+        ),
+        Stopped::Deadline => Failure::new(
+            FailureKind::RunDeadline,
+            "the deadline of the whole run came before this host was done",
+            "sweep it again with --rerun unreachable, or give the run more time with --deadline",
+        ),
+        Stopped::Broken(error) => Failure::new(
+            FailureKind::Local,
+            format!("seaworthy itself broke on this host: {error}"),
+            "please report this with the command that you ran",
+        ),
+    }
+}
+
+/// The record of a host that was given up.
+pub fn stopped_record(host: &Host, reason: &Stopped) -> Record {
+    Record { failure: Some(stopped(reason)), ..blank(host) }
+}
+
+/// The output of a host that was given up.
+pub fn stopped_output(host: &Host, reason: &Stopped) -> NodeOutput {
+    NodeOutput {
+        name: host.target.name.clone(),
+        exit: None,
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+        failure: Some(stopped(reason)),
+    }
+}
+
+/// Cuts the output into sections, and adds the failure that only the output shows.
+fn read_probe(record: &mut Record, outcome: &ExecOutcome, script: &Script) {
+    match probe::read(&outcome.stdout, &outcome.stderr, &script.nonce, &Limits::DEFAULT) {
+        Ok(capture) => {
+            record.clock = clock(outcome, &script.nonce);
+            name_what_is_missing(record, &capture, outcome);
+            record.probe = Some(capture);
+        }
+        // A timeout or a lost connection says more than the missing greeting that follows from it.
+        Err(error) => {
+            record.failure.get_or_insert_with(|| no_capture(&error, outcome));
+        }
+    }
+}
+
+/// Why there is nothing to parse although the command ended.
+fn no_capture(error: &FrameError, outcome: &ExecOutcome) -> Failure {
+    let stderr = String::from_utf8_lossy(&outcome.stderr);
+    let said = stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let said: String = redact::text(said).chars().take(200).collect();
+    let (message, next) = match error {
+        FrameError::Silent if said.is_empty() => (
+            format!("the login shell ended {} without running the probe", ended(&outcome.exit)),
+            "give the account a shell that runs `sh -s` (not nologin, no forced command)",
+        ),
+        FrameError::Silent => (
+            format!("the login shell ended {} without running the probe: {said}", ended(&outcome.exit)),
+            "run `sh -s </dev/null` over ssh there by hand and mend what it says",
+        ),
+        FrameError::NoGreeting { .. } => {
+            (error.to_string(), "give the account a shell that runs `sh -s` (not nologin, no forced command)")
+        }
+        FrameError::Version { .. } => (error.to_string(), "sweep with the version of seaworthy that the script is of"),
+    };
+    Failure::new(FailureKind::Protocol, message, next)
+}
+
+fn ended(exit: &Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("with exit code {code}"),
+        Exit::Signal(signal) => format!("by signal {signal}"),
+        Exit::Missing => "without an exit code".to_owned(),
+    }
+}
+
+/// Says which sections a cut-off probe did not get to, as that is where the node hangs.
+fn name_what_is_missing(record: &mut Record, capture: &Capture, outcome: &ExecOutcome) {
+    let missing = || {
+        let shown = capture.missing.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = capture.missing.len().saturating_sub(4);
+        if more > 0 { format!("{shown} and {more} more") } else { shown }
+    };
+    match &mut record.failure {
+        Some(failure) if failure.kind == FailureKind::ExecTimeout && !capture.missing.is_empty() => {
+            failure.message = format!("{}; it did not get to {}", failure.message, missing());
+        }
+        None if !capture.complete => {
+            record.failure = Some(Failure::new(
+                FailureKind::Protocol,
+                format!("the probe ended early {}; it did not get to {}", ended(&outcome.exit), missing()),
+                "run the command `sh -s </dev/null` there by hand, and look at the node's memory and limits",
+            ));
+        }
+        Some(_) | None => {}
+    }
+}
+
+fn clock(outcome: &ExecOutcome, nonce: &Nonce) -> Option<ClockSample> {
+    let node_ms = frame::greeting(&outcome.stdout, nonce)?.ok()?.node_ms?;
+    let marker = format!("@@{} hello", nonce.as_str());
+    let offset = outcome.stdout.windows(marker.len()).position(|window| window == marker.as_bytes())?;
+    Some(ClockSample {
+        sent_ms: epoch_ms(outcome.sent?.clock),
+        received_ms: epoch_ms(outcome.arrived(offset)?.clock),
+        node_ms,
+    })
+}
+
+fn epoch_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

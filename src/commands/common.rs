@@ -1,0 +1,276 @@
+//! What several commands need: usage errors, secret questions, output, and the shared parts of a run.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use thiserror::Error;
+
+use crate::cli::{BoundsArgs, TerminalArgs};
+use crate::collect::{Collector, Host, Way};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::fanout::Stop;
+use crate::interrupt::Interrupt;
+use crate::inventory::model::{HostId, Inventory};
+use crate::inventory::origin::Overrides;
+use crate::password_gate::PasswordGate;
+use crate::report::style::Style;
+use crate::run::PlannedHost;
+use crate::ssh::config::Resolver;
+use crate::ssh::known_hosts::{KnownHosts, Learner};
+use crate::ssh::{Agents, Connector, ConnectorOptions, Deadlines, Destinations, KeyRing, limits};
+use crate::target::{Target, Via};
+use crate::ui::{Display, Event, Events, Progress};
+
+/// Wrong use that clap cannot see; the exit code is 64.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(super) struct UsageError(String);
+
+impl UsageError {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// For the work on one host once connected, unless told otherwise.
+const HOST_DEADLINE: Duration = Duration::from_mins(1);
+/// For the whole run, unless told otherwise.
+const RUN_DEADLINE: Duration = Duration::from_mins(30);
+/// How long the end waits for a terminal that does not read.
+const TERMINAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks on the terminal, without echo. `instead` says what to do where there is none.
+pub(super) fn ask_secret(what: &str, instead: &str) -> anyhow::Result<SecretString> {
+    rpassword::prompt_password(format!("{what}: "))
+        .map(SecretString::from)
+        .with_context(|| format!("there is no terminal to ask for the {what} on; {instead}"))
+}
+
+/// Lets `write` fill standard output. A reader that went away (`| head`) is no error.
+pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Says on standard error what is odd.
+pub(super) fn warn(warnings: &[String]) {
+    for warning in warnings {
+        // Nobody is left to read it when standard error is closed.
+        let _ = writeln!(io::stderr(), "warning: {}", crate::text::sanitize(warning));
+    }
+}
+
+/// How text on standard output may look.
+pub(super) fn style(terminal: &TerminalArgs, environment: &Environment) -> Style {
+    Style::choose(terminal.color, environment.columns(), |name| environment.variable(name))
+}
+
+/// The display on standard error.
+pub(super) fn display(terminal: &TerminalArgs, environment: &Environment) -> (Events, Display) {
+    let unwanted = terminal.no_progress || terminal.quiet;
+    let term = environment.variable("TERM");
+    let progress = Progress::choose(environment.stderr_terminal, term.as_deref(), unwanted);
+    Display::start(progress, environment.unicode())
+}
+
+/// Ends the display, so that the report is not drawn over.
+pub(super) fn end_display(display: Display) {
+    display.finish(TERMINAL_PATIENCE);
+}
+
+/// A runtime on all cores.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that talk to the hosts; look at this machine's limits (ulimit -a)")
+}
+
+/// The bounds of a run: flags over configuration over defaults.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) deadlines: Deadlines,
+    pub(super) host: Duration,
+    pub(super) run: Duration,
+    pub(super) forks: Option<usize>,
+}
+
+impl Bounds {
+    pub(super) fn new(args: &BoundsArgs, config: &Config) -> Self {
+        let file = &config.timeouts;
+        let default = Deadlines::default();
+        let forks = args.forks.or(config.forks.map(std::num::NonZeroU32::get));
+        Self {
+            deadlines: Deadlines {
+                dns: args.dns_timeout.or(file.dns).unwrap_or(default.dns),
+                tcp: args.connect_timeout.or(file.connect).unwrap_or(default.tcp),
+                handshake: args.kex_timeout.or(file.kex).unwrap_or(default.handshake),
+                auth: args.auth_timeout.or(file.auth).unwrap_or(default.auth),
+                open: args.open_timeout.or(file.open).unwrap_or(default.open),
+            },
+            host: args.timeout.or(file.host).unwrap_or(HOST_DEADLINE),
+            run: args.deadline.or(file.run).unwrap_or(RUN_DEADLINE),
+            forks: forks.and_then(|forks| usize::try_from(forks).ok()),
+        }
+    }
+}
+
+/// A host of the plan: what the inventory makes of it.
+pub(super) struct Planned {
+    pub(super) host: PlannedHost,
+    pub(super) target: Result<Target, Failure>,
+}
+
+/// The chosen hosts with their settings. One that cannot be used keeps its failure.
+pub(super) fn plan(inventory: &Inventory, hosts: &[HostId], overrides: &Overrides) -> Vec<Planned> {
+    let plan = |host: &HostId| Planned {
+        host: PlannedHost {
+            name: inventory.host_name(*host).to_owned(),
+            groups: inventory.groups_of(*host).into_iter().map(str::to_owned).collect(),
+            role: inventory.role(*host),
+        },
+        target: inventory.target(*host, overrides),
+    };
+    hosts.iter().map(plan).collect()
+}
+
+/// Everything that is ready before the first connection.
+pub(super) struct Fleet {
+    pub(super) hosts: Vec<Host>,
+    pub(super) collector: Arc<Collector>,
+    pub(super) width: usize,
+    pub(super) stop: Stop,
+    pub(super) known_hosts: Arc<KnownHosts>,
+    learner: Learner,
+}
+
+/// Resolves every connection, unlocks the keys, and sets the bounds. Call within a runtime.
+pub(super) async fn prepare(
+    planned: Vec<Planned>,
+    bounds: Bounds,
+    environment: &Environment,
+    interrupt: Interrupt,
+    events: &Events,
+) -> anyhow::Result<Fleet> {
+    let destinations = Destinations::new(Resolver::new(crate::ssh::config::Environment::from_process()));
+    let mut hosts = Vec::with_capacity(planned.len());
+    for Planned { host, target } in planned {
+        hosts.push(resolve(host, target, &destinations).await);
+    }
+    for warning in destinations.resolver().take_warnings() {
+        events.send(Event::Warning(warning));
+    }
+
+    let agents = Agents::new(environment.agent_socket.clone());
+    let keys = unlock(&hosts, &agents, events).await;
+    let known_hosts = Arc::new(KnownHosts::new());
+    let learner = Learner::start(Arc::clone(&known_hosts));
+    let connector = Connector::new(ConnectorOptions {
+        deadlines: bounds.deadlines,
+        known_hosts: Arc::clone(&known_hosts),
+        keys,
+        agents,
+        keepalive: Duration::from_secs(15),
+    });
+    let open_files = limits::raise_open_files();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let width = bounds.forks.unwrap_or_else(|| limits::auto_width(hosts.len(), open_files, cores));
+    let collector = Collector {
+        connector,
+        deadline: bounds.host,
+        events: events.clone(),
+        unknown_keys: Mutex::default(),
+        learned: Mutex::default(),
+        passwords: PasswordGate::default(),
+    };
+    let stop = Stop { interrupt, deadline: Instant::now().checked_add(bounds.run) };
+    Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, learner })
+}
+
+async fn resolve(host: PlannedHost, target: Result<Target, Failure>, destinations: &Destinations) -> Host {
+    let target = match target {
+        Ok(target) => target,
+        Err(failure) => {
+            let PlannedHost { name, groups, role } = host;
+            let target = Target { name, groups, role, via: Via::Local, sudo: None };
+            return Host { target: Arc::new(target), way: Way::None(failure) };
+        }
+    };
+    let way = match &target.via {
+        Via::Local => Way::Local,
+        Via::Ssh(settings) => match destinations.resolve(&target.name, settings).await {
+            Ok(destination) => Way::Ssh(Arc::new(destination)),
+            Err(failure) => Way::None(failure),
+        },
+    };
+    Host { target: Arc::new(target), way }
+}
+
+/// Reads all key files, and asks once for each encrypted one that nothing else stands in for. Without a terminal it stays
+/// locked: the hosts that need it say so.
+async fn unlock(hosts: &[Host], agents: &Agents, events: &Events) -> KeyRing {
+    let connections = || {
+        hosts.iter().filter_map(|host| match &host.way {
+            Way::Ssh(destination) => Some(destination.connections()),
+            Way::Local | Way::None(_) => None,
+        })
+    };
+    let mut keys = KeyRing::load(connections().flatten());
+    let locked = keys.locked(connections().flatten(), agents).await;
+    keys.unlock_all(&locked, |key, wrong_so_far| {
+        let fingerprint = key.fingerprint.as_deref().map(|print| format!(" ({print})")).unwrap_or_default();
+        let again = if wrong_so_far > 0 { "wrong, once more: " } else { "" };
+        let path = key.path.display();
+        let answer = rpassword::prompt_password(format!("{again}passphrase of {path}{fingerprint}: "));
+        if answer.is_err() {
+            events.send(Event::Warning(format!(
+                "{path} is encrypted and there is no terminal to ask for its passphrase on; add it to an agent"
+            )));
+        }
+        answer.ok().map(SecretString::from)
+    });
+    keys
+}
+
+impl Fleet {
+    /// Writes the host keys that were learned, and says aloud what could not be written. Returns the hosts for which another
+    /// run learned a different key meanwhile: the key that they showed us is not the known one.
+    pub(super) async fn finish(self) -> BTreeMap<String, Failure> {
+        let Self { collector, learner, known_hosts, .. } = self;
+        let report = learner.finish().await;
+        for error in &report.errors {
+            collector.events.send(Event::Warning(format!("host keys were not kept: {error}")));
+        }
+        for complaint in known_hosts.complaints() {
+            collector.events.send(Event::Warning(complaint));
+        }
+        let learned = collector.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = report.conflicts.into_iter().filter_map(|(key, answer)| {
+            let host = learned.get(&key.name)?;
+            Some((host.clone(), answer.refusal()?))
+        });
+        refused.collect()
+    }
+}
+
+/// Where runs are kept.
+pub(super) fn runs_directory(
+    args: Option<&Path>,
+    config: &Config,
+    environment: &Environment,
+) -> anyhow::Result<PathBuf> {
+    let flag = args.or(config.run_dir.as_deref()).map(|path| environment.directory.join(path));
+    Ok(crate::run::runs_directory(flag.as_deref(), environment.xdg_state.as_deref(), environment.home.as_deref())?)
+}

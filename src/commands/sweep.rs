@@ -1,0 +1,312 @@
+//! `seaworthy sweep`: every node at once, one record each, one table.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::Context as _;
+use futures::{StreamExt, pin_mut};
+
+use super::common::{self, Bounds, Fleet, Planned};
+use super::{Context, hosts};
+use crate::cli::{HostsArgs, Rerun, SweepArgs};
+use crate::collect::{Collector, Host, Script, stopped_record};
+use crate::exit::ExitCode;
+use crate::fanout::{Stop, fan_out};
+use crate::fleet;
+use crate::interrupt::Interrupt;
+use crate::inventory::limit::Limit;
+use crate::inventory::model::{HostId, Inventory};
+use crate::playbook;
+use crate::probe::ScriptOptions;
+use crate::record::Record;
+use crate::report::model::{Outcome, Report};
+use crate::report::style::Style;
+use crate::report::{self, Format};
+use crate::run::{self, PlannedHost, RunFile, Saved, Writer};
+use crate::ssh::UnknownKey;
+use crate::ssh::known_hosts::{KnownHosts, Learned};
+use crate::ui::{Event, Events};
+
+pub(super) fn run(
+    args: &SweepArgs,
+    context: &Context<'_>,
+    quit: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let config = hosts::configuration(context.environment)?;
+    let runs = || common::runs_directory(args.keep.run_dir.as_deref(), &config.config, context.environment);
+    let show = Show { format: args.output, style: common::style(context.terminal, context.environment) };
+    if let Some(wanted) = &args.from {
+        // A path needs no directory of runs.
+        let runs = runs().unwrap_or_default();
+        return replay(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context, show);
+    }
+    let earlier = args.rerun.map(|which| earlier(&runs()?, which)).transpose()?;
+    let remembered = earlier.as_ref().map(|earlier| earlier.sources.as_slice()).unwrap_or_default();
+    let playbook = playbook::parse(playbook::HEALTH_SWEEP)
+        .map_err(|reason| anyhow::anyhow!("the built-in playbook health-sweep is wrong: {reason}"))?;
+    let chosen = hosts::choose(&args.hosts, Some(&playbook.hosts), remembered, &config, context.environment)?;
+    let wanted: Vec<HostId> = match &earlier {
+        Some(earlier) => {
+            let again = |host: &HostId| earlier.names.contains(chosen.inventory.host_name(*host));
+            chosen.hosts.iter().copied().filter(again).collect()
+        }
+        None => chosen.hosts.clone(),
+    };
+    if let (Some(earlier), true) = (&earlier, wanted.is_empty()) {
+        let told = if earlier.names.is_empty() {
+            "had none of these; nothing to do".to_owned()
+        } else {
+            format!("had {}, and none of them is in this inventory and limit", earlier.names.len())
+        };
+        let _ = writeln!(io::stderr(), "the last sweep ({}) {told}", earlier.id);
+        return Ok(ExitCode::Ok);
+    }
+    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
+    let planned = common::plan(&chosen.inventory, &wanted, &overrides);
+    let keep = if args.keep.no_save { None } else { Some(runs()?) };
+    let sweep = Sweep {
+        planned,
+        bounds: Bounds::new(&args.bounds, &config.config),
+        keep: keep.as_deref(),
+        sources: chosen.sources,
+        warnings: chosen.warnings,
+        show,
+    };
+    sweep.run(context, quit)
+}
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Show {
+    pub(super) format: Format,
+    pub(super) style: Style,
+}
+
+/// A sweep that is ready to go; also what `demo` does.
+pub(super) struct Sweep<'s> {
+    pub(super) planned: Vec<Planned>,
+    pub(super) bounds: Bounds,
+    /// The directory of runs; `None` to keep nothing.
+    pub(super) keep: Option<&'s Path>,
+    pub(super) sources: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) show: Show,
+}
+
+impl Sweep<'_> {
+    pub(super) fn run(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<ExitCode> {
+        let started = (SystemTime::now(), Instant::now());
+        let (events, display) = common::display(context.terminal, context.environment);
+        for warning in self.warnings {
+            events.send(Event::Warning(warning));
+        }
+        let hosts: Vec<PlannedHost> = self.planned.iter().map(|planned| planned.host.clone()).collect();
+        let run_file = RunFile::new("sweep", started.0, hosts, self.sources);
+        let writer = self.keep.and_then(|runs| match Writer::create(runs, run_file.clone()) {
+            Ok(writer) => Some(writer),
+            Err(error) => {
+                events.send(Event::Warning(error.to_string()));
+                None
+            }
+        });
+        let runtime = common::runtime()?;
+        let outcome = runtime.block_on(async {
+            let interrupt = Interrupt::listen(quit);
+            let fleet =
+                common::prepare(self.planned, self.bounds, context.environment, interrupt.clone(), &events).await?;
+            events.send(Event::RunStarted { hosts: fleet.hosts.len() });
+            let mut records = sweep(&fleet, writer.as_ref(), &events).await;
+            for (name, failure) in fleet.finish().await {
+                let Some(record) = records.iter_mut().find(|record| record.name == name) else { continue };
+                record.failure = Some(failure);
+                if let Some(Err(error)) = writer.as_ref().map(|writer| writer.save(record)) {
+                    events.send(Event::Warning(error.to_string()));
+                }
+            }
+            anyhow::Ok((records, interrupt.has_fired()))
+        });
+        // Whatever still hangs (a resolver that never answers) must not hold up the end.
+        runtime.shutdown_background();
+        let (records, interrupted) = outcome?;
+        let mut run_file = writer.as_ref().map_or(run_file, |writer| writer.file().clone());
+        let duration = started.1.elapsed();
+        run_file.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        let kept = writer.map(|writer| (writer.directory().to_owned(), writer.finish(&run_file)));
+        if let Some((_, Err(error))) = &kept {
+            events.send(Event::Warning(error.to_string()));
+        }
+        common::end_display(display);
+        let report = fleet::report(&run_file, &records);
+        self.show.print(&report, &records, context)?;
+        if let (Some((directory, Ok(()))), false) = (kept, context.terminal.quiet) {
+            let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
+        }
+        Ok(if interrupted { ExitCode::Interrupted } else { ExitCode::from_counts(&report.run.counts) })
+    }
+}
+
+/// Reads all hosts; the records are in the order of the hosts.
+async fn sweep(fleet: &Fleet, writer: Option<&Writer>, events: &Events) -> Vec<Record> {
+    let mut records = pass(&fleet.collector, &fleet.hosts, fleet.width, fleet.stop.clone(), writer, events).await;
+    let unknown = fleet.collector.take_unknown_keys();
+    if unknown.is_empty() || fleet.stop.interrupt.has_fired() || !ask_about(&unknown, &fleet.known_hosts, events) {
+        return records;
+    }
+    // The accepted ones are known now: those hosts get their turn.
+    fleet.collector.connector.forget_failed_jump_hosts();
+    let refused: Vec<usize> = (0..records.len()).filter(|index| is_unknown_key(&records[*index])).collect();
+    let again: Vec<Host> = refused.iter().map(|index| fleet.hosts[*index].clone()).collect();
+    let second = pass(&fleet.collector, &again, fleet.width, fleet.stop.clone(), writer, events).await;
+    for (index, record) in refused.into_iter().zip(second) {
+        records[index] = record;
+    }
+    records
+}
+
+fn is_unknown_key(record: &Record) -> bool {
+    use crate::failure::FailureKind;
+    // Behind a jump host the kind is the jump host's; its key may be the unknown one.
+    record
+        .failure
+        .as_ref()
+        .is_some_and(|failure| matches!(failure.kind, FailureKind::HostKeyUnknown | FailureKind::JumpHost))
+}
+
+async fn pass(
+    collector: &Arc<Collector>,
+    hosts: &[Host],
+    width: usize,
+    stop: Stop,
+    writer: Option<&Writer>,
+    events: &Events,
+) -> Vec<Record> {
+    let script = Arc::new(Script::new(&ScriptOptions::default()));
+    let work = {
+        let collector = Arc::clone(collector);
+        move |(_, host): (usize, Host)| {
+            let (collector, script) = (Arc::clone(&collector), Arc::clone(&script));
+            async move { collector.probe(&host, &script).await }
+        }
+    };
+    let mut interrupt = stop.interrupt.clone();
+    let told = events.clone();
+    let teller = tokio::spawn(async move {
+        interrupt.wait().await;
+        told.send(Event::Interrupted);
+    });
+    let mut records: Vec<Option<Record>> = hosts.iter().map(|_| None).collect();
+    let mut lost = Vec::new();
+    let items = hosts.iter().cloned().enumerate().collect();
+    let results = fan_out(items, width, stop, work);
+    pin_mut!(results);
+    while let Some(((index, host), result)) = results.next().await {
+        let record = result.unwrap_or_else(|reason| stopped_record(&host, &reason));
+        if let Some(Err(error)) = writer.map(|writer| writer.save(&record)) {
+            lost.push(error);
+        }
+        records[index] = Some(record);
+    }
+    teller.abort();
+    if let Some(first) = lost.first() {
+        events.send(Event::Warning(format!("{} records were not kept: {first}", lost.len())));
+    }
+    // Every item was answered.
+    records.into_iter().flatten().collect()
+}
+
+/// One question for all unknown keys; true when they were learned.
+fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) -> bool {
+    let mut question = String::from("unknown host keys:\n");
+    let distinct: BTreeSet<(&str, u16, &str)> =
+        unknown.iter().map(|key| (key.name.as_str(), key.port, key.fingerprint.as_str())).collect();
+    for (name, port, fingerprint) in &distinct {
+        question.push_str(&["  ", name, ":", &port.to_string(), "  ", fingerprint, "\n"].concat());
+    }
+    question.push_str(&["learn ", &distinct.len().to_string(), " and go on? [y/N] "].concat());
+    if !confirm(&question) {
+        return false;
+    }
+    for key in unknown {
+        match known_hosts.learn(&key.settings, &key.name, key.port, &key.key) {
+            Ok(Learned::New(_)) => {}
+            Ok(Learned::Not(answer)) => {
+                events.send(Event::Warning(format!("{}: not learned: {answer:?}", key.name)));
+            }
+            Err(error) => events.send(Event::Warning(format!("{}: not learned: {error}", key.name))),
+        }
+    }
+    true
+}
+
+/// Asks on the terminal itself, as standard input may be an inventory. No terminal is a no.
+fn confirm(question: &str) -> bool {
+    let ask = || -> io::Result<bool> {
+        let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        terminal.write_all(question.as_bytes())?;
+        let mut answer = String::new();
+        io::BufReader::new(terminal).read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    };
+    ask().unwrap_or(false)
+}
+
+impl Show {
+    fn print(self, report: &Report, records: &[Record], context: &Context<'_>) -> anyhow::Result<()> {
+        common::print(|mut out| {
+            report::write(self.format, report, &self.style, &mut out)?;
+            if matches!(self.format, Format::Table | Format::Wide) {
+                if context.terminal.verbose > 0 {
+                    writeln!(out)?;
+                    report::timings::write(report, &self.style, &mut out)?;
+                }
+                if context.terminal.verbose > 1 {
+                    report::noise::write(records, &self.style, &mut out)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Prints a saved run again.
+fn replay(directory: &Path, args: &HostsArgs, context: &Context<'_>, show: Show) -> anyhow::Result<ExitCode> {
+    let saved = Saved::load(directory)?;
+    let mut records = saved.records;
+    let mut told: Vec<String> = saved.damaged.iter().map(ToString::to_string).collect();
+    if saved.run.duration_ms.is_none() {
+        told.push(format!("the run {} did not end by itself; what it read is shown", saved.run.id));
+    }
+    if !args.limit.is_empty() {
+        let inventory = Inventory::of(saved.run.hosts.iter().map(|host| (host.name.as_str(), host.groups.as_slice())))?;
+        let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
+        let selection = inventory.select(&Limit::parse(&args.limit, &read_file)?)?;
+        let names: BTreeSet<&str> = selection.hosts.iter().map(|host| inventory.host_name(*host)).collect();
+        records.retain(|record| names.contains(record.name.as_str()));
+    }
+    common::warn(&told);
+    let report = fleet::report(&saved.run, &records);
+    show.print(&report, &records, context)?;
+    Ok(ExitCode::from_counts(&report.run.counts))
+}
+
+/// What `--rerun` takes from the last sweep.
+struct Earlier {
+    id: String,
+    names: BTreeSet<String>,
+    sources: Vec<String>,
+}
+
+fn earlier(runs: &Path, which: Rerun) -> anyhow::Result<Earlier> {
+    let directory = run::find(runs, "last", Some("sweep"))?;
+    let saved = Saved::load(&directory).context("cannot tell which hosts to take again")?;
+    let report = fleet::report(&saved.run, &saved.records);
+    let wanted = |outcome: Outcome| match which {
+        Rerun::Failed => matches!(outcome, Outcome::Fail | Outcome::Unreachable | Outcome::Unknown),
+        Rerun::Unreachable => outcome == Outcome::Unreachable,
+    };
+    let names = report.nodes.iter().filter(|node| wanted(node.outcome())).map(|node| node.name.clone()).collect();
+    Ok(Earlier { id: saved.run.id, names, sources: saved.run.sources })
+}
