@@ -1,0 +1,273 @@
+//! The fleet that all tests share, and how they look at it. Knows the lab's script and the binary; knows no test.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest time for the work on one host in the shared sweep.
+const TIMEOUT: &str = "20s";
+
+/// The nodes of the shared fleet without Kubernetes: name, last byte of the address, state.
+const NODES: &str = "\
+plain 10 plain
+down 11 containerd-stopped
+nocri 12 cri-disabled
+readonly 13 read-only
+full 14 full
+sudo 15 sudo
+gate 16 bastion
+inner 17 behind
+changed 18 changed-key
+noisy 19 noisy
+hungfuse 20 hung-fuse
+unplugged 21 plain
+dropped 22 plain
+refused 23 plain
+silent 24 plain
+";
+
+/// The same, of those that need Kubernetes' programs. The control plane comes first, because the workers wait for it.
+const KUBERNETES_NODES: &str = "\
+master 2 control-plane
+worker 3 ready
+nocni 4 not-ready
+prepared 5 prepared
+storage 6 standalone
+storage-reset 7 reset
+";
+
+/// What happens to a node once it runs. Each bears the fault's name, or says which it is.
+const FAULTS: [(&str, &str); 4] =
+    [("unplugged", "unplugged"), ("dropped", "dropped"), ("refused", "refused"), ("silent", "sshd-stopped")];
+
+/// Held for reading while a test keeps the machine busy, for writing by the one that measures time.
+static BUSY: RwLock<()> = RwLock::new(());
+
+/// A lab of nodes, by its name.
+pub(crate) struct Lab {
+    name: String,
+    /// Its inventory, and a home directory in which nothing of the user's is found.
+    home: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Boots `nodes`. Everything is taken down again when the process `owner` is gone.
+    pub(crate) fn up(name: String, owner: u32, nodes: &str) -> Self {
+        let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
+        let lab = Self { name, home: tempfile::tempdir().unwrap() };
+        let mut up = lab.script(["up", "--owner", &owner.to_string()]);
+        let mut child = up.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(nodes.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "the lab did not come up:\n{}", String::from_utf8_lossy(&output.stderr));
+        let inventory = lab.script(["inventory"]).output().unwrap().stdout;
+        std::fs::write(lab.inventory(), inventory).unwrap();
+        lab
+    }
+
+    pub(crate) fn script<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab"));
+        command.args(args).env("SEAWORTHY_LAB_NAME", &self.name).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command line in a node, without its sshd, and returns what it printed.
+    pub(crate) fn exec(&self, node: &str, command: &str) -> String {
+        let output = self.script(["exec", node, command]).output().unwrap();
+        assert!(output.status.success(), "{command} on {node}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn fault(&self, node: &str, kind: &str) {
+        let output = self.script(["fault", node, kind]).output().unwrap();
+        assert!(output.status.success(), "{kind} of {node}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub(crate) fn inventory(&self) -> PathBuf {
+        self.home.path().join("inventory.yaml")
+    }
+
+    /// A file of the lab: its password for sudo lies beside its key.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        Path::new("/var/lib/seaworthy-lab").join(&self.name).join(name)
+    }
+
+    /// Runs `seaworthy` with nothing of the user's own: no home, no agent, no settings.
+    pub(crate) fn seaworthy<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_seaworthy"))
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .env("XDG_STATE_HOME", self.home.path().join("state"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Sweeps the nodes of `limit` with `args` on top.
+    pub(crate) fn sweep(&self, limit: &str, args: &[&str]) -> Sweep {
+        let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
+        self.sweep_now(limit, args)
+    }
+
+    /// The same, while no other test boots or sweeps.
+    pub(crate) fn sweep_alone(&self, limit: &str, args: &[&str]) -> Sweep {
+        let _alone = BUSY.write().unwrap_or_else(PoisonError::into_inner);
+        self.sweep_now(limit, args)
+    }
+
+    fn sweep_now(&self, limit: &str, args: &[&str]) -> Sweep {
+        let inventory = self.inventory();
+        let mut all = vec!["sweep", "-o", "json", "-i", inventory.to_str().unwrap(), "-l", limit];
+        all.extend_from_slice(args);
+        let started = Instant::now();
+        let output = self.seaworthy(all);
+        let elapsed = started.elapsed();
+        let document = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}; stderr: {}", String::from_utf8_lossy(&output.stderr)));
+        Sweep { code: output.status.code(), document, stdout: output.stdout, elapsed }
+    }
+}
+
+/// One run of `seaworthy sweep -o json`.
+pub(crate) struct Sweep {
+    pub(crate) code: Option<i32>,
+    pub(crate) document: Value,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) elapsed: Duration,
+}
+
+impl Sweep {
+    pub(crate) fn nodes(&self) -> &[Value] {
+        self.document["nodes"].as_array().unwrap()
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Node<'_> {
+        let found = self.nodes().iter().find(|node| node["name"] == name);
+        Node(found.unwrap_or_else(|| panic!("no row for {name} in {}", self.document)))
+    }
+}
+
+/// One node's entry in the document.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'a>(&'a Value);
+
+impl<'a> Node<'a> {
+    /// A field of the entry as text; "null" where there is none.
+    pub(crate) fn field(self, name: &str) -> String {
+        text(&self.0[name])
+    }
+
+    /// The kind of its failure; "null" when it was read to the end.
+    pub(crate) fn failure(self) -> String {
+        text(&self.0["failure"]["kind"])
+    }
+
+    pub(crate) fn failure_message(self) -> String {
+        text(&self.0["failure"]["message"])
+    }
+
+    /// The verdict of an area.
+    pub(crate) fn area(self, area: &str) -> String {
+        text(&self.cell(area)["verdict"])
+    }
+
+    /// What the table and its notes say of an area.
+    pub(crate) fn words(self, area: &str) -> String {
+        let cell = self.cell(area);
+        let reasons: Vec<String> = cell["reasons"].as_array().into_iter().flatten().map(text).collect();
+        format!("{} | {}", text(&cell["text"]), reasons.join(" | "))
+    }
+
+    fn cell(self, area: &str) -> &'a Value {
+        let found = self.0["areas"].as_array().into_iter().flatten().find(|cell| cell["area"] == area);
+        found.unwrap_or_else(|| panic!("no area {area} in {}", self.0))
+    }
+
+    /// Milliseconds of one step.
+    pub(crate) fn timing(self, step: &str) -> f64 {
+        self.0["timings"][step].as_f64().unwrap()
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The shared fleet, booted by the first test that asks for it; `None`, said aloud once, where no lab is wanted.
+pub(crate) fn fleet() -> Option<&'static Lab> {
+    static FLEET: LazyLock<Lab> = LazyLock::new(|| {
+        let mut nodes = String::new();
+        if has_kubernetes() {
+            nodes.push_str(KUBERNETES_NODES);
+        }
+        nodes.push_str(NODES);
+        nodes.push_str(&crate::crowd::nodes());
+        let fleet = Lab::up(lab_name("t"), std::process::id(), &nodes);
+        for (node, kind) in FAULTS {
+            fleet.fault(node, kind);
+        }
+        fleet
+    });
+    wanted().then(|| &*FLEET)
+}
+
+/// The shared fleet, where it has a cluster.
+pub(crate) fn cluster() -> Option<&'static Lab> {
+    static SAID: OnceLock<()> = OnceLock::new();
+    if wanted() && !has_kubernetes() {
+        SAID.get_or_init(|| say("skipped where a cluster is needed: SEAWORTHY_KUBERNETES is not set"));
+        return None;
+    }
+    fleet()
+}
+
+/// One sweep of the whole fleet but the crowd, which every test about a node's state looks at.
+pub(crate) fn swept(fleet: &Lab) -> &'static Sweep {
+    static SWEPT: OnceLock<Sweep> = OnceLock::new();
+    SWEPT.get_or_init(|| fleet.sweep("all:!crowd*", &["--connect-timeout", "4s", "--timeout", TIMEOUT]))
+}
+
+/// A name for a lab of this process.
+pub(crate) fn lab_name(kind: &str) -> String {
+    let given = std::env::var("SEAWORTHY_LAB_NAME").ok().filter(|_| kind == "t");
+    given.unwrap_or_else(|| format!("{kind}{}", std::process::id() % 10_000))
+}
+
+/// Whether the lab was asked for.
+pub(crate) fn wanted() -> bool {
+    static SAID: OnceLock<()> = OnceLock::new();
+    let wanted = std::env::var_os("SEAWORTHY_LAB").is_some_and(|value| value == "1");
+    if !wanted {
+        SAID.get_or_init(|| say("skipped: SEAWORTHY_LAB is not set to 1"));
+    }
+    wanted
+}
+
+fn has_kubernetes() -> bool {
+    std::env::var_os("SEAWORTHY_KUBERNETES").is_some_and(|value| !value.is_empty())
+}
+
+/// Past the test harness, which keeps what a passing test prints to itself.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "lab tests {text}");
+}
+
+/// Whether `condition` comes true within `limit`.
+pub(crate) fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > limit {
+            return false;
+        }
+        #[expect(clippy::disallowed_methods, reason = "between two looks at a condition that has a deadline")]
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    true
+}
