@@ -1,7 +1,7 @@
 //! Logging in: offers keys, then the password, and never the same thing twice.
 //!
 //! Failed logins are not retried: sshd counts them, closes the connection after six and, since 9.8, locks the whole machine out
-//! for a while. A connection that is lost meanwhile looks to russh like "no method is left"; [`lost`] tells the two apart.
+//! for a while. A connection that is lost meanwhile looks to russh like "no method is left"; `Login::lost` tells the two apart.
 
 use std::fmt::Write as _;
 use std::time::Duration;

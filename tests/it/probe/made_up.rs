@@ -258,7 +258,22 @@ fn a_mount_that_never_answers_takes_nothing_else_with_it() {
         "{WORKER}\nexec 9<>/dev/fuse\nmount -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 never /opt/cni"
     );
     for shell in shells() {
-        let then = format!("timeout -s KILL 8 {} 9<&-; exec 9<&-", shell.join(" "));
+        // Ended as soon as everything that was announced is there, or after a minute: what is left would hang for ever.
+        let then = format!(
+            "exec 8<&0
+            setsid {} <&8 9<&- >/mnt/out &
+            announced() {{ sed -n 's/^@@[0-9a-f]* hello 1 [^ ]* [^ ]* //p' /mnt/out | tr , ' '; }}
+            all_there() {{
+                [ \"$(announced)\" ] || return 1
+                for id in $(announced); do grep -q \"^@@[0-9a-f]* $id \" /mnt/out || return 1; done
+            }}
+            tries=0
+            until all_there || [ $tries = 600 ]; do tries=$((tries + 1)); sleep 0.1; done
+            kill -9 -$!
+            exec 9<&-
+            cat /mnt/out",
+            shell.join(" ")
+        );
         let Some(output) = on_made_up_node(&node, &then, script.as_bytes()) else { return };
         let capture = probe::read(&output.stdout, b"", &nonce, &Limits::DEFAULT).unwrap();
         assert!(!capture.complete, "{shell:?}: the files on the mount cannot have been read");
