@@ -82,18 +82,18 @@ fn at_a_hundred_and_twenty_columns_that_pass_give_way() {
 #[test]
 fn at_eighty_the_reasons_stand_in_for_columns() {
     insta::assert_snapshot!(table(&fixture::fleet(), 80), @r"
-    NODE           PHASE    MOUNTS  DISK    CONTAINERD  VERDICT
-    node[100-102]  ready    ok      30%     down        containerd is down
-    storagenode    joining  ok      2%      1.6.20      join blocked
-    homelab        ·        ·       ·       ·           unreachable: no route to
-                                                        host
-    nas1           ready    hung    61%     1.7.28      not read to the end: NFS
-                                                        mount hung
-    node[057-058]  ·        ·       ·       ·           unreachable: refused
-    node[140-141]  ready    ok      91-93%  1.7.28      disk nearly full
-    node059        ready    ok      20%     1.7.28      permissions unknown
-    masternode     control  ok      25%     1.6.20      ok
-    node[…] (200)  ready    ok      11-38%  1.7.28      ok
+    NODE                   PHASE    MOUNTS  DISK    CONTAINERD  VERDICT
+    node[100-102]          ready    ok      30%     down        containerd is down
+    storagenode            joining  ok      2%      1.6.20      join blocked
+    homelab                ·        ·       ·       ·           unreachable: no
+                                                                route to host
+    nas1                   ready    hung    61%     1.7.28      not read to the end:
+                                                                NFS mount hung
+    node[057-058]          ·        ·       ·       ·           unreachable: refused
+    node[140-141]          ready    ok      91-93%  1.7.28      disk nearly full
+    node059                ready    ok      20%     1.7.28      permissions unknown
+    masternode             control  ok      25%     1.6.20      ok
+    node[004-056,…] (200)  ready    ok      11-38%  1.7.28      ok
     ok where read: cni, kernel, time, api
     no room for (-o wide shows all): permissions, nfs, kubelet
 
@@ -227,18 +227,18 @@ fn colour_adds_nothing_but_colour() {
     }
     let colored = render(Format::Table, &fixture::fleet(), Style { width: 80, color: true, ..PLAIN });
     insta::assert_snapshot!(rows(&colored).replace('\x1b', "␛"), @r"
-    ␛[1mNODE␛[0m           ␛[1mPHASE␛[0m    ␛[1mMOUNTS␛[0m  ␛[1mDISK␛[0m    ␛[1mCONTAINERD␛[0m  ␛[1mVERDICT␛[0m
-    node[100-102]  ready    ok      30%     ␛[31mdown␛[0m        ␛[31mcontainerd is down␛[0m
-    storagenode    joining  ok      2%      1.6.20      ␛[31mjoin blocked␛[0m
-    homelab        ␛[2m·␛[0m        ␛[2m·␛[0m       ␛[2m·␛[0m       ␛[2m·␛[0m           ␛[31munreachable: no route to␛[0m
-                                                        ␛[31mhost␛[0m
-    nas1           ready    ␛[31mhung␛[0m    61%     1.7.28      ␛[31mnot read to the end: NFS␛[0m
-                                                        ␛[31mmount hung␛[0m
-    node[057-058]  ␛[2m·␛[0m        ␛[2m·␛[0m       ␛[2m·␛[0m       ␛[2m·␛[0m           ␛[31munreachable: refused␛[0m
-    node[140-141]  ready    ok      ␛[33m91-93%␛[0m  1.7.28      ␛[33mdisk nearly full␛[0m
-    node059        ready    ok      20%     1.7.28      ␛[2mpermissions unknown␛[0m
-    masternode     control  ok      25%     1.6.20      ok
-    node[…] (200)  ready    ok      11-38%  1.7.28      ok
+    ␛[1mNODE␛[0m                   ␛[1mPHASE␛[0m    ␛[1mMOUNTS␛[0m  ␛[1mDISK␛[0m    ␛[1mCONTAINERD␛[0m  ␛[1mVERDICT␛[0m
+    node[100-102]          ready    ok      30%     ␛[31mdown␛[0m        ␛[31mcontainerd is down␛[0m
+    storagenode            joining  ok      2%      1.6.20      ␛[31mjoin blocked␛[0m
+    homelab                ␛[2m·␛[0m        ␛[2m·␛[0m       ␛[2m·␛[0m       ␛[2m·␛[0m           ␛[31munreachable: no␛[0m
+                                                                ␛[31mroute to host␛[0m
+    nas1                   ready    ␛[31mhung␛[0m    61%     1.7.28      ␛[31mnot read to the end:␛[0m
+                                                                ␛[31mNFS mount hung␛[0m
+    node[057-058]          ␛[2m·␛[0m        ␛[2m·␛[0m       ␛[2m·␛[0m       ␛[2m·␛[0m           ␛[31munreachable: refused␛[0m
+    node[140-141]          ready    ok      ␛[33m91-93%␛[0m  1.7.28      ␛[33mdisk nearly full␛[0m
+    node059                ready    ok      20%     1.7.28      ␛[2mpermissions unknown␛[0m
+    masternode             control  ok      25%     1.6.20      ok
+    node[004-056,…] (200)  ready    ok      11-38%  1.7.28      ok
     ␛[2mok where read: cni, kernel, time, api␛[0m
     ␛[2mno room for (-o wide shows all): permissions, nfs, kubelet␛[0m
     ");
