@@ -8,6 +8,7 @@ mod state;
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,13 +76,22 @@ impl Progress {
 
 /// The workers' end. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Events(Sender<Event>);
+pub struct Events {
+    sender: Sender<Event>,
+    screen: Arc<Mutex<()>>,
+}
 
 impl Events {
+    /// Keeps the display from drawing as long as the guard lives, for a question on the terminal. The progress line may still
+    /// stand there.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Never blocks and never fails: nobody's work depends on being watched.
     pub fn send(&self, event: Event) {
         // The only error is a display that has ended.
-        let _ = self.0.send(event);
+        let _ = self.sender.send(event);
     }
 }
 
@@ -106,11 +116,13 @@ impl Display {
         let (sender, events) = mpsc::channel();
         let (done, finished) = mpsc::channel();
         // Not joined: a terminal that takes nothing would keep the program from ending. `finish` waits with a limit.
+        let lock = Arc::new(Mutex::new(()));
+        let drawing = Arc::clone(&lock);
         thread::spawn(move || {
-            consume(&events, screen, unicode);
+            consume(&events, screen, &drawing, unicode);
             let _ = done.send(());
         });
-        let events = Events(sender);
+        let events = Events { sender, screen: lock };
         (events.clone(), Self { events, finished })
     }
 
@@ -170,7 +182,7 @@ fn terminal_width() -> usize {
     if columns == 0 { 79 } else { columns - 1 }
 }
 
-fn consume(events: &Receiver<Event>, mut screen: Screen, unicode: bool) {
+fn consume(events: &Receiver<Event>, mut screen: Screen, drawing: &Mutex<()>, unicode: bool) {
     let started = Instant::now();
     let mut state = State::default();
     let mut drawn: Option<Instant> = None;
@@ -180,6 +192,8 @@ fn consume(events: &Receiver<Event>, mut screen: Screen, unicode: bool) {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        // Whoever asks the user something has the screen for itself.
+        let _drawing = drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(event) = event {
             if event == Event::RunDone {
                 break;
@@ -199,8 +213,6 @@ fn consume(events: &Receiver<Event>, mut screen: Screen, unicode: bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     fn started(name: &str) -> Event {

@@ -226,7 +226,7 @@ fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) 
         question.push_str(&["  ", name, ":", &port.to_string(), "  ", fingerprint, "\n"].concat());
     }
     question.push_str(&["learn ", &distinct.len().to_string(), " and go on? [y/N] "].concat());
-    if !confirm(&question) {
+    if !confirm(&question, events) {
         return false;
     }
     for key in unknown {
@@ -242,9 +242,12 @@ fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) 
 }
 
 /// Asks on the terminal itself, as standard input may be an inventory. No terminal is a no.
-fn confirm(question: &str) -> bool {
+fn confirm(question: &str, events: &Events) -> bool {
     let ask = || -> io::Result<bool> {
         let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let _screen = events.hold();
+        // Over the progress line.
+        terminal.write_all(b"\r\x1b[K")?;
         terminal.write_all(question.as_bytes())?;
         let mut answer = String::new();
         io::BufReader::new(terminal).read_line(&mut answer)?;

@@ -28,6 +28,7 @@ lab_down() {
         if [ -d "$group" ]; then find "$group" -depth -type d -exec rmdir {} +; fi
     done
     if [ -f "$state/inotify" ]; then cat "$state/inotify" >/proc/sys/fs/inotify/max_user_instances; fi
+    if mountpoint -q "$state/nodes"; then umount "$state/nodes" || umount -l "$state/nodes"; fi
     rm -rf "$state"
     rmdir "$all_labs" 2>/dev/null || true
 }
