@@ -272,7 +272,8 @@ fn service(context: &Context<'_>, cell: &mut Cell) {
                 cell.fail("down", format!("the kubelet is down: {}", why()));
             }
         }
-        _ if runs && !kubelet.unit.crash_looping.is_true() => {
+        // Caught alive between two restarts, it is about to end: it is told to read a configuration that is not there.
+        _ if runs && !kubelet.unit.crash_looping.is_true() && !doomed(context) => {
             if context.phase == Some(Phase::Prepared) && !kubelet.standalone.is_true() {
                 cell.warn("running", "the kubelet runs before a join: it should wait for its configuration");
             }
@@ -285,6 +286,12 @@ fn service(context: &Context<'_>, cell: &mut Cell) {
         }
         _ => cell.unread("kubelet", "it does not run, and whether the node has joined is not known"),
     }
+}
+
+/// The kubelet was started by kubeadm's drop-in and lacks the configuration that only a join writes.
+fn doomed(context: &Context<'_>) -> bool {
+    let kubelet = &context.facts.kubelet;
+    context.phase == Some(Phase::Prepared) && kubelet.config.present.is_false() && !kubelet.standalone.is_true()
 }
 
 pub(super) fn api(context: &Context<'_>) -> AreaCell {

@@ -120,6 +120,26 @@ fn before_a_join_the_same_facts_are_expected() {
         "storagenode",
         &[
             (
+                "a kubelet that is alive for a moment between two restarts",
+                &[
+                    Text(
+                        "unit",
+                        "kubelet",
+                        "ActiveState=activating\nSubState=auto-restart",
+                        "ActiveState=active\nSubState=running",
+                    ),
+                    Text("unit", "kubelet", "NRestarts=6\nMainPID=0", "NRestarts=1\nMainPID=900"),
+                    Add(
+                        "process",
+                        "kubelet",
+                        "pid=900\nppid=1\nstate=S\nexe=/usr/bin/kubelet\narg=/usr/bin/kubelet\narg=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf\narg=--kubeconfig=/etc/kubernetes/kubelet.conf\narg=--config=/var/lib/kubelet/config.yaml",
+                    ),
+                ],
+                Area::Kubelet,
+                Verdict::Expected,
+                "waiting, expected",
+            ),
+            (
                 "a kubelet that systemd starts bare",
                 &[Text(
                     "unit",
