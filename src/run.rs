@@ -9,7 +9,6 @@
 //! A crash, a full disk or a second Ctrl-C loses at most the hosts that were still on the way: [`Saved::load`] names them.
 //! This module knows nothing of SSH and judges nothing.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -19,10 +18,12 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::failure::{Failure, FailureKind};
-use crate::record::{RECORD_SCHEMA, Record};
+use crate::record::Record;
 use crate::target::Role;
-use crate::timings::Timings;
+
+mod saved;
+
+pub use saved::{Saved, find, list, unread};
 
 /// The version of `run.json`; a reader refuses a newer one.
 pub const RUN_SCHEMA: u32 = 1;
@@ -207,170 +208,10 @@ fn file_name(host: &str) -> String {
     name
 }
 
-/// A run read back: every host that was asked for has a record, made up if need be.
-#[derive(Debug)]
-pub struct Saved {
-    pub run: RunFile,
-    /// In the order of `run.hosts`.
-    pub records: Vec<Record>,
-    /// Files that could not be read, with the reason; their hosts are shown as not read.
-    pub damaged: Vec<RunError>,
-}
-
-impl Saved {
-    /// Reads a run directory. A damaged record costs that host only.
-    pub fn load(directory: &Path) -> Result<Self, RunError> {
-        let path = directory.join("run.json");
-        let run: RunFile = read_json(&path)?;
-        if run.schema > RUN_SCHEMA {
-            return Err(RunError::Newer { path, found: run.schema, known: RUN_SCHEMA });
-        }
-        let mut damaged = Vec::new();
-        let mut records = Vec::with_capacity(run.hosts.len());
-        for host in &run.hosts {
-            let path = directory.join("hosts").join(file_name(&host.name));
-            let failure = match read_record(&path) {
-                Ok(record) if record.name == host.name => {
-                    records.push(record);
-                    continue;
-                }
-                Ok(record) => {
-                    let reason = format!("it is about {:?}, not {:?}", record.name, host.name);
-                    let failure = Failure::new(
-                        FailureKind::Protocol,
-                        "its saved record is about another host",
-                        "sweep it again with --rerun unreachable",
-                    );
-                    damaged.push(RunError::Malformed { path, reason });
-                    failure
-                }
-                Err(RunError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Failure::new(
-                    FailureKind::Interrupted,
-                    "the run ended before this host was done",
-                    "sweep it again with --rerun unreachable",
-                ),
-                Err(error) => {
-                    let failure = Failure::new(
-                        FailureKind::Protocol,
-                        "its saved record cannot be read",
-                        "sweep it again with --rerun unreachable",
-                    );
-                    damaged.push(error);
-                    failure
-                }
-            };
-            records.push(unread(host, failure));
-        }
-        Ok(Self { run, records, damaged })
-    }
-}
-
-/// The record of a host about which nothing is known but the reason.
-pub fn unread(host: &PlannedHost, failure: Failure) -> Record {
-    Record {
-        schema: RECORD_SCHEMA,
-        name: host.name.clone(),
-        address: String::new(),
-        groups: host.groups.clone(),
-        role: host.role,
-        timings: Timings::default(),
-        clock: None,
-        failure: Some(failure),
-        probe: None,
-    }
-}
-
-fn read_record(path: &Path) -> Result<Record, RunError> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema: u32,
-    }
-    let text = read_bounded(path)?;
-    let malformed =
-        |error: &serde_json::Error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() };
-    serde_json::from_str::<Record>(&text).map_err(|error| match serde_json::from_str::<Version>(&text) {
-        Ok(version) if version.schema > RECORD_SCHEMA => {
-            RunError::Newer { path: path.to_owned(), found: version.schema, known: RECORD_SCHEMA }
-        }
-        Ok(_) | Err(_) => malformed(&error),
-    })
-}
-
-fn read_bounded(path: &Path) -> Result<String, RunError> {
-    let read = || -> io::Result<String> {
-        if fs::metadata(path)?.len() > RECORD_LIMIT {
-            return Err(io::Error::other(format!("larger than {} MiB", RECORD_LIMIT >> 20)));
-        }
-        fs::read_to_string(path)
-    };
-    read().map_err(|source| RunError::Read { path: path.to_owned(), source })
-}
-
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
-    let text = read_bounded(path)?;
-    serde_json::from_str(&text)
-        .map_err(|error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() })
-}
-
-/// The directory of the run that the user means: a path, an id, the unambiguous beginning of one, or `last`.
-///
-/// `last` is the newest run of `command`, or of any command when that is `None`.
-pub fn find(runs: &Path, wanted: &str, command: Option<&str>) -> Result<PathBuf, RunError> {
-    let as_path = Path::new(wanted);
-    if as_path.join("run.json").is_file() {
-        return Ok(as_path.to_owned());
-    }
-    let known = list(runs)?;
-    if wanted == "last" {
-        let newest = known.iter().rev().map(|id| runs.join(id)).find(|directory| {
-            command.is_none_or(|command| {
-                read_json::<RunFile>(&directory.join("run.json")).is_ok_and(|run| run.command == command)
-            })
-        });
-        return newest.ok_or_else(|| RunError::NotFound {
-            wanted: wanted.to_owned(),
-            directory: runs.to_owned(),
-            hint: ": nothing was swept yet".to_owned(),
-        });
-    }
-    let matching: Vec<&String> = known.iter().filter(|id| !wanted.is_empty() && id.starts_with(wanted)).collect();
-    match matching[..] {
-        [id] => Ok(runs.join(id)),
-        [] => Err(RunError::NotFound {
-            wanted: wanted.to_owned(),
-            directory: runs.to_owned(),
-            hint: known.last().map(|id| format!("; the newest is {id}")).unwrap_or_default(),
-        }),
-        [first, .., last] => Err(RunError::NotFound {
-            wanted: wanted.to_owned(),
-            directory: runs.to_owned(),
-            hint: format!(": {} runs begin like that, {first} to {last}", matching.len()),
-        }),
-    }
-}
-
-/// The ids of all runs, oldest first.
-pub fn list(runs: &Path) -> Result<Vec<String>, RunError> {
-    let entries = match fs::read_dir(runs) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RunError::Read { path: runs.to_owned(), source }),
-    };
-    // Ids begin with the time, to the second; within a second the file's own time decides.
-    let mut found = BTreeMap::new();
-    for entry in entries.flatten() {
-        let marker = entry.path().join("run.json");
-        if let (Ok(metadata), Ok(name)) = (fs::metadata(marker), entry.file_name().into_string()) {
-            let second = name.split('-').next().unwrap_or_default().to_owned();
-            found.insert((second, metadata.modified().ok(), name.clone()), name);
-        }
-    }
-    Ok(found.into_values().collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::{Failure, FailureKind};
 
     fn host(name: &str) -> PlannedHost {
         PlannedHost { name: name.to_owned(), groups: vec!["workers".to_owned()], role: Some(Role::Worker) }
