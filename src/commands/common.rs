@@ -195,6 +195,11 @@ pub(super) async fn prepare(
         learned: Mutex::default(),
         passwords: PasswordGate::default(),
     };
+    let (mut interrupted, told) = (interrupt.clone(), events.clone());
+    tokio::spawn(async move {
+        interrupted.wait().await;
+        told.send(Event::Interrupted);
+    });
     let stop = Stop { interrupt, deadline: Instant::now().checked_add(bounds.run) };
     Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, learner })
 }

@@ -191,12 +191,6 @@ async fn pass(
             async move { collector.probe(&host, &script).await }
         }
     };
-    let mut interrupt = stop.interrupt.clone();
-    let told = events.clone();
-    let teller = tokio::spawn(async move {
-        interrupt.wait().await;
-        told.send(Event::Interrupted);
-    });
     let mut records: Vec<Option<Record>> = hosts.iter().map(|_| None).collect();
     let mut lost = Vec::new();
     let items = hosts.iter().cloned().enumerate().collect();
@@ -209,7 +203,6 @@ async fn pass(
         }
         records[index] = Some(record);
     }
-    teller.abort();
     if let Some(first) = lost.first() {
         events.send(Event::Warning(format!("{} records were not kept: {first}", lost.len())));
     }
