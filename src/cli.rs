@@ -32,6 +32,8 @@ pub enum Command {
     Exec(ExecArgs),
     /// List the inventory, draw its groups, explain one host's settings
     Inventory(InventoryArgs),
+    /// Say what a check looks at, what its failure means and what to do about it
+    Explain(ExplainArgs),
     /// Sweep an embedded fleet of pretended nodes: needs no cluster
     Demo(DemoArgs),
     /// Print a shell completion script
@@ -113,6 +115,16 @@ pub struct InventoryArgs {
     pub hosts: HostsArgs,
     #[command(flatten)]
     pub connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A check's id, or an area for a list of its checks; without it, all checks
+    #[arg(value_name = "ID|AREA")]
+    pub topic: Option<String>,
+    /// Also load your own checks from the `*.yaml` files of this directory
+    #[arg(long, value_name = "DIR")]
+    pub checks: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@
 //! from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
 pub mod assess;
+pub mod checks;
 pub mod cli;
 pub mod collect;
 pub mod commands;

@@ -12,6 +12,7 @@ use crate::exit::ExitCode;
 mod common;
 mod demo;
 mod exec;
+mod explain;
 mod hosts;
 pub mod inventory;
 mod sweep;
@@ -59,6 +60,7 @@ fn dispatch(
         Command::Exec(args) => return exec::run(args, context, quit),
         Command::Demo(args) => return demo::run(args, context, quit),
         Command::Inventory(args) => inventory::run(args, context)?,
+        Command::Explain(args) => explain::run(args)?,
         Command::Completions { shell } => common::print(|out| {
             // Generated whole first: clap's generator panics when the reader goes away.
             let mut script = Vec::new();

@@ -1,0 +1,157 @@
+//! One node's facts to findings.
+//!
+//! Facts become CEL values with the unknown ones left out, so that naming one is an error of the expression, and CEL's own
+//! rules say when such an error matters: `true || unknown` is true.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::objects::{Key, Map};
+use cel::{Context, ExecutionError, Value as Cel};
+use serde_json::{Value, json};
+
+use super::{Check, Checks, Evidence, Expression, Finding};
+use crate::facts::NodeFacts;
+use crate::facts::cluster::Member;
+use crate::target::Role;
+use crate::verdict::{Phase, Verdict};
+
+impl Checks {
+    /// What every check that is not disabled says about a node, in the order of ids.
+    ///
+    /// `phase` is `None` when it could not be told; then a failure that would be normal in some phase is unknown.
+    pub fn evaluate(&self, facts: &NodeFacts, phase: Option<Phase>, roles: &[Role], member: &Member) -> Vec<Finding> {
+        let mut document = json!(facts);
+        document["member"] = json!(member);
+        document["node"] = json!({ "phase": phase, "roles": roles });
+        let context = context(&document);
+        let enabled = self.checks.iter().filter(|check| !check.change.as_ref().is_some_and(|change| change.disabled));
+        enabled.map(|check| judge(check, &context, &document, phase, roles)).collect()
+    }
+}
+
+/// One check about one node.
+pub(super) fn judge(
+    check: &Check,
+    context: &Context<'_, '_>,
+    document: &Value,
+    phase: Option<Phase>,
+    roles: &[Role],
+) -> Finding {
+    let finding = |verdict, message: &str, evidence| Finding {
+        id: check.id.clone(),
+        verdict,
+        severity: check.severity,
+        message: message.to_owned(),
+        evidence,
+        explained_by: None,
+    };
+    let of_role = roles.is_empty() || roles.iter().any(|role| check.roles.contains(role));
+    if !of_role || phase.is_some_and(|phase| !check.phases.contains(&phase)) {
+        return finding(Verdict::NotApplicable, "", Vec::new());
+    }
+    let failing = run(&check.fail, context);
+    let warning = check.warn.as_ref().map_or(Ok(false), |warn| run(warn, context));
+    let verdict = match (&failing, &warning) {
+        (Ok(true), _) => Verdict::Fail,
+        (_, Ok(true)) => Verdict::Warn,
+        (Ok(false), Ok(false)) => return finding(Verdict::Pass, "", Vec::new()),
+        (Err(error), _) | (_, Err(error)) => {
+            return finding(Verdict::Unknown, &why_unknown(check, document, error), Vec::new());
+        }
+    };
+    match phase {
+        Some(phase) if check.expected_in.contains(&phase) => {
+            finding(Verdict::Expected, &check.message, evidence(check, document))
+        }
+        // Whether it is a fault depends on what is not known.
+        None if !check.expected_in.is_empty() || !check.phases.contains(&Phase::Unprepared) => {
+            let message = format!("{}; whether that is a fault depends on the node's phase, which is not known", check.message);
+            finding(Verdict::Unknown, &message, evidence(check, document))
+        }
+        _ => finding(verdict, &check.message, evidence(check, document)),
+    }
+}
+
+fn run(expression: &Expression, context: &Context<'_, '_>) -> Result<bool, ExecutionError> {
+    match expression.program.execute(context)? {
+        Cel::Bool(answer) => Ok(answer),
+        other => Err(ExecutionError::UnexpectedType { got: other.type_of().to_string(), want: "bool".to_owned() }),
+    }
+}
+
+/// The facts that were not read, with their reasons; else the expression's own error.
+fn why_unknown(check: &Check, document: &Value, error: &ExecutionError) -> String {
+    let warn = check.warn.iter().flat_map(|warn| &warn.paths);
+    let mut reasons: Vec<String> = check
+        .fail
+        .paths
+        .iter()
+        .chain(warn)
+        .filter_map(|path| unknown(lookup(document, path)?).map(|why| format!("{path}: {why}")))
+        .collect();
+    reasons.dedup();
+    if reasons.is_empty() { format!("it could not be judged: {error}") } else { format!("not known: {}", reasons.join("; ")) }
+}
+
+fn evidence(check: &Check, document: &Value) -> Vec<Evidence> {
+    let shown = check.evidence.iter().filter_map(|wanted| {
+        let value = lookup(document, &wanted.path).filter(|value| !value.is_null())?;
+        Some(Evidence { label: wanted.label.clone(), path: wanted.path.clone(), value: value.clone() })
+    });
+    shown.collect()
+}
+
+fn lookup<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
+    path.split('.').try_fold(document, |value, name| value.get(name))
+}
+
+/// The reason in `{"unknown": "..."}`.
+fn unknown(value: &Value) -> Option<&str> {
+    let fields = value.as_object().filter(|fields| fields.len() == 1)?;
+    fields.get("unknown")?.as_str()
+}
+
+/// Every top-level field of the document as a variable.
+pub(super) fn context(document: &Value) -> Context<'static, 'static> {
+    let mut context = Context::default();
+    for (name, value) in document.as_object().into_iter().flatten() {
+        if let Some(value) = to_cel(value) {
+            context.add_variable_from_value(name.as_str(), value);
+        }
+    }
+    context
+}
+
+/// `None` for an unknown fact. Numbers are all `int`, because CEL tells `int` from `uint`.
+fn to_cel(value: &Value) -> Option<Cel> {
+    if unknown(value).is_some() {
+        return None;
+    }
+    Some(match value {
+        Value::Null => Cel::Null,
+        Value::Bool(bool) => Cel::Bool(*bool),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => Cel::Int(number),
+            (None, Some(number)) if !number.is_finite() || number < 0.0 => Cel::Float(number),
+            _ => Cel::Int(i64::MAX),
+        },
+        Value::String(text) => Cel::String(Arc::new(text.clone())),
+        Value::Array(items) => Cel::List(Arc::new(items.iter().filter_map(to_cel).collect())),
+        Value::Object(fields) => {
+            let fields = fields
+                .iter()
+                .filter_map(|(name, value)| Some((Key::String(Arc::new(name.clone())), to_cel(value)?)))
+                .collect::<HashMap<_, _>>();
+            Cel::Map(Map { map: Arc::new(fields) })
+        }
+    })
+}
+
+/// Tries an expression on a document; an error is one of types or names, never of facts that a map lacks.
+pub(super) fn try_on(expression: &Expression, document: &Value) -> Result<(), String> {
+    match run(expression, &context(document)) {
+        Ok(_) | Err(ExecutionError::NoSuchKey(_)) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}

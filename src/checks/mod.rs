@@ -1,0 +1,297 @@
+//! Checks as data: each is an entry of `playbooks/checks/<area>.yaml` with CEL expressions that judge facts.
+//!
+//! What takes thought (which file decides, what a configuration amounts to) is derived as a fact; a check only compares.
+//! Everything is compiled and tried when it is loaded, so that a misspelt field is an error with its place and never a
+//! check that silently knows nothing.
+//!
+//! - `parse`: the files, and what is wrong with them.
+//! - `shape`: the types of all facts, and whether an expression names only fields that exist.
+//! - `evaluate`: one node's facts to findings.
+//! - [`doc`]: the texts for people.
+//!
+//! Nothing here knows how facts come about, connects to anything or prints. Only [`Checks::load_with`] reads files.
+
+pub mod doc;
+mod evaluate;
+mod parse;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cel::Program;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::target::Role;
+use crate::verdict::{Phase, Verdict};
+
+/// How bad it is when a check fails. Ordered from worst to mildest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Stops a join, or makes the node unusable.
+    Blocker,
+    /// Breaks workloads, or the next reboot.
+    High,
+    /// Degraded or fragile.
+    Medium,
+    Low,
+}
+
+impl Severity {
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Blocker => "blocker",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// What a remedy asks of the one who runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Safety {
+    /// Disturbs no workload and can be run again.
+    Safe,
+    /// Restarts or replaces something: look first.
+    Confirm,
+    /// Needs a decision that no program can take.
+    Manual,
+}
+
+impl Safety {
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Confirm => "look before you run it",
+            Self::Manual => "by hand",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Remedy {
+    pub text: String,
+    /// To be run on the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    pub safety: Safety,
+}
+
+/// A fact that is shown with a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceOf {
+    pub label: String,
+    /// `kubelet.standalone`
+    pub path: String,
+}
+
+/// Facts, laid over a document in which every fact is present and empty, with which a check must fail and pass.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cases {
+    pub failing: BTreeMap<String, serde_json::Value>,
+    pub passing: BTreeMap<String, serde_json::Value>,
+}
+
+/// What a user's own file changed about a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub file: String,
+    /// Why, in the user's words.
+    pub reason: String,
+    pub disabled: bool,
+    /// The severity before the change.
+    pub severity_was: Severity,
+}
+
+/// One check.
+#[derive(Debug)]
+pub struct Check {
+    /// `kubelet/drop-in-missing`
+    pub id: String,
+    pub file: String,
+    pub line: usize,
+    pub severity: Severity,
+    /// A few words.
+    pub title: String,
+    /// What is wrong when it fails: a fragment.
+    pub message: String,
+    /// Where it applies.
+    pub phases: Vec<Phase>,
+    /// Where its failure is normal.
+    pub expected_in: Vec<Phase>,
+    pub roles: Vec<Role>,
+    pub evidence: Vec<EvidenceOf>,
+    /// Checks whose failure this one's failure brings about.
+    pub explains: Vec<String>,
+    pub remedy: Remedy,
+    pub explanation: String,
+    /// Where the explanation's claims come from.
+    pub source: String,
+    pub cases: Cases,
+    pub change: Option<Change>,
+    fail: Expression,
+    warn: Option<Expression>,
+}
+
+impl Check {
+    /// `kubelet` of `kubelet/drop-in-missing`.
+    pub fn area(&self) -> &str {
+        self.id.split_once('/').map_or(self.id.as_str(), |(area, _)| area)
+    }
+
+    /// The expressions as written: `fail`, and `warn` if there is one.
+    pub fn expressions(&self) -> (&str, Option<&str>) {
+        (&self.fail.text, self.warn.as_ref().map(|warn| warn.text.as_str()))
+    }
+}
+
+/// A compiled expression.
+#[derive(Debug)]
+struct Expression {
+    text: String,
+    program: Program,
+    /// Paths of the facts that it names.
+    paths: Vec<String>,
+}
+
+/// A fact as found.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Evidence {
+    pub label: String,
+    pub path: String,
+    /// As in the facts' JSON: untrusted.
+    pub value: serde_json::Value,
+}
+
+/// What one check says about one node.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Finding {
+    pub id: String,
+    pub verdict: Verdict,
+    pub severity: Severity,
+    /// The check's message; of an unknown one, what could not be read and why.
+    pub message: String,
+    /// Empty unless it fails, warns or is expected.
+    pub evidence: Vec<Evidence>,
+    /// The failing check that brings this one about; filled in by whoever looks at all findings of a node.
+    pub explained_by: Option<String>,
+}
+
+/// A mistake in a file of checks.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{file}:{line}: {message}")]
+pub struct CheckError {
+    pub file: String,
+    /// Counts from 1.
+    pub line: usize,
+    pub message: String,
+}
+
+/// Why checks could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error("cannot read checks from {}: {why}", path.display())]
+    Read { path: PathBuf, why: std::io::Error },
+    #[error("cannot read checks from {}: larger than {MAX_FILE} bytes", path.display())]
+    TooLarge { path: PathBuf },
+}
+
+/// All checks, in the order of their ids.
+#[derive(Debug)]
+pub struct Checks {
+    checks: Vec<Check>,
+}
+
+/// More is no file of checks.
+const MAX_FILE: u64 = 1 << 20;
+
+const BUILT_IN: &[(&str, &str)] = &[
+    ("playbooks/checks/cni.yaml", include_str!("../../playbooks/checks/cni.yaml")),
+    ("playbooks/checks/containerd.yaml", include_str!("../../playbooks/checks/containerd.yaml")),
+    ("playbooks/checks/host.yaml", include_str!("../../playbooks/checks/host.yaml")),
+    ("playbooks/checks/join.yaml", include_str!("../../playbooks/checks/join.yaml")),
+    ("playbooks/checks/kubelet.yaml", include_str!("../../playbooks/checks/kubelet.yaml")),
+];
+
+impl Checks {
+    /// The checks that come with the program. An error is a mistake in the program's own files, which a test excludes.
+    pub fn built_in() -> Result<Self, CheckError> {
+        parse::load(BUILT_IN, &[])
+    }
+
+    /// The built-in checks and those of the user's `*.yaml` and `*.yml` in `dir`, by file name. There, an entry with the
+    /// id of a built-in check may change its severity or disable it, and must say why.
+    pub fn load_with(dir: &Path) -> Result<Self, LoadError> {
+        let mut own = Vec::new();
+        for path in yaml_files(dir).map_err(|why| LoadError::Read { path: dir.to_owned(), why })? {
+            let read = |path: &Path| {
+                let size = std::fs::metadata(path)?.len();
+                if size > MAX_FILE { Ok(None) } else { std::fs::read_to_string(path).map(Some) }
+            };
+            match read(&path) {
+                Ok(Some(text)) => own.push((path.display().to_string(), text)),
+                Ok(None) => return Err(LoadError::TooLarge { path }),
+                Err(why) => return Err(LoadError::Read { path, why }),
+            }
+        }
+        let own: Vec<(&str, &str)> = own.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+        Ok(parse::load(BUILT_IN, &own)?)
+    }
+
+    pub fn all(&self) -> &[Check] {
+        &self.checks
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.id == id)
+    }
+
+    /// The areas that have checks, in order.
+    pub fn areas(&self) -> Vec<&str> {
+        let mut areas: Vec<&str> = self.checks.iter().map(Check::area).collect();
+        areas.dedup();
+        areas
+    }
+
+    /// The id or area that is most like `word`, if any is.
+    pub fn nearest(&self, word: &str) -> Option<&str> {
+        let ids = self.checks.iter().flat_map(|check| {
+            let name = check.id.split_once('/').map_or("", |(_, name)| name);
+            [(check.id.as_str(), check.id.as_str()), (name, check.id.as_str())]
+        });
+        let areas = self.areas().into_iter().map(|area| (area, area));
+        nearest(word, ids.chain(areas))
+    }
+}
+
+/// The second of the pair whose first is most like `word`.
+fn nearest<'a>(word: &str, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|(name, answer)| (strsim::jaro_winkler(word, name), answer))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, answer)| answer)
+}
+
+fn yaml_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

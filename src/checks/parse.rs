@@ -1,0 +1,312 @@
+//! Files of checks to [`Checks`]; every mistake in them has its file, its line and, if there is one, the nearest right name.
+
+use std::collections::BTreeMap;
+
+use cel::Program;
+use serde::Deserialize;
+
+use super::evaluate::{context, judge, try_on};
+use super::shape::{self, Filling};
+use super::{Cases, Change, Check, CheckError, Checks, EvidenceOf, Expression, Remedy, Severity, nearest};
+use crate::target::Role;
+use crate::verdict::{Phase, Verdict};
+
+/// An entry as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: String,
+    severity: Option<Severity>,
+    title: Option<String>,
+    message: Option<String>,
+    phases: Option<Vec<Phase>>,
+    expected_in: Option<Vec<Phase>>,
+    roles: Option<Vec<Role>>,
+    fail: Option<String>,
+    warn: Option<String>,
+    evidence: Option<Vec<EvidenceOf>>,
+    explains: Option<Vec<String>>,
+    remedy: Option<Remedy>,
+    explanation: Option<String>,
+    source: Option<String>,
+    cases: Option<Cases>,
+    #[serde(default)]
+    disabled: bool,
+    reason: Option<String>,
+}
+
+impl Entry {
+    /// It has something that only a check of its own has.
+    fn defines(&self) -> bool {
+        let texts = [&self.title, &self.message, &self.fail, &self.warn, &self.explanation, &self.source];
+        texts.iter().any(|text| text.is_some())
+            || self.phases.is_some()
+            || self.expected_in.is_some()
+            || self.roles.is_some()
+            || self.evidence.is_some()
+            || self.explains.is_some()
+            || self.remedy.is_some()
+            || self.cases.is_some()
+    }
+}
+
+/// Where an entry stands.
+struct Place<'f> {
+    file: &'f str,
+    /// The entry's lines, each with its number.
+    lines: Vec<(usize, &'f str)>,
+}
+
+impl Place<'_> {
+    fn line(&self) -> usize {
+        self.lines.first().map_or(1, |(number, _)| *number)
+    }
+
+    /// The line of a key of the entry, else the entry's own.
+    fn line_of(&self, key: &str) -> usize {
+        let is_key = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+        self.lines.iter().find(|(_, line)| is_key(line)).map_or(self.line(), |(number, _)| *number)
+    }
+
+    fn error(&self, key: &str, message: impl Into<String>) -> CheckError {
+        CheckError { file: self.file.to_owned(), line: self.line_of(key), message: message.into() }
+    }
+}
+
+/// Built-in files first, then the user's, each with its name.
+pub(super) fn load(built_in: &[(&str, &str)], own: &[(&str, &str)]) -> Result<Checks, CheckError> {
+    let mut checks: Vec<Check> = Vec::new();
+    for (file, text) in built_in {
+        for (entry, place) in entries(file, text)? {
+            refuse_duplicate(&checks, &entry, &place)?;
+            checks.push(check(entry, &place)?);
+        }
+    }
+    let built_in = checks.len();
+    for (file, text) in own {
+        for (entry, place) in entries(file, text)? {
+            if let Some(known) = checks[..built_in].iter_mut().find(|check| check.id == entry.id) {
+                change(known, &entry, &place)?;
+            } else {
+                refuse_duplicate(&checks, &entry, &place)?;
+                checks.push(check(entry, &place)?);
+            }
+        }
+    }
+    checks.sort_by(|a, b| a.id.cmp(&b.id));
+    let checks = Checks { checks };
+    explains_exist(&checks)?;
+    explains_end(&checks)?;
+    Ok(checks)
+}
+
+fn entries<'f>(file: &'f str, text: &'f str) -> Result<Vec<(Entry, Place<'f>)>, CheckError> {
+    let entries: Vec<Entry> = serde_yaml::from_str::<Option<Vec<Entry>>>(text)
+        .map_err(|error| {
+            let message = error.to_string();
+            let hint = misspelt(&message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let line = error.location().map_or(1, |location| location.line());
+            CheckError { file: file.to_owned(), line, message: format!("{message}{hint}") }
+        })?
+        .unwrap_or_default();
+    // Entries are told apart by their dashes: a list of mappings has one at the left margin of each.
+    let mut places: Vec<Place<'f>> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.starts_with("- ") {
+            places.push(Place { file, lines: Vec::new() });
+        }
+        if let Some(place) = places.last_mut() {
+            place.lines.push((number, line.strip_prefix("- ").unwrap_or(line)));
+        }
+    }
+    // Written in another style: no lines then, the first one stands for all.
+    if places.len() != entries.len() {
+        places = entries.iter().map(|_| Place { file, lines: Vec::new() }).collect();
+    }
+    Ok(entries.into_iter().zip(places).collect())
+}
+
+/// The right name for ``unknown field `x`, expected one of `a`, `b` ``, of fields and of values.
+fn misspelt(message: &str) -> Option<&str> {
+    let mut names = message.split('`').skip(1).step_by(2);
+    message.contains("unknown ").then_some(())?;
+    let wrong = names.next()?;
+    nearest(wrong, names.map(|name| (name, name)))
+}
+
+fn refuse_duplicate(checks: &[Check], entry: &Entry, place: &Place<'_>) -> Result<(), CheckError> {
+    match checks.iter().find(|check| check.id == entry.id) {
+        Some(first) => {
+            Err(place.error("id", format!("check `{}` is already at {}:{}", entry.id, first.file, first.line)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A user's word on a built-in check.
+fn change(check: &mut Check, entry: &Entry, place: &Place<'_>) -> Result<(), CheckError> {
+    let id = &entry.id;
+    if entry.defines() {
+        let message = format!("`{id}` is built in: an entry for it can hold severity, disabled and reason, nothing else");
+        return Err(place.error("id", message));
+    }
+    if let Some(Change { file, .. }) = &check.change {
+        return Err(place.error("id", format!("check `{id}` is already changed in {file}")));
+    }
+    if entry.severity.is_none() && !entry.disabled {
+        return Err(place.error("id", format!("the entry for `{id}` changes nothing: give it a severity or `disabled: true`")));
+    }
+    let Some(reason) = entry.reason.clone().filter(|reason| !reason.trim().is_empty()) else {
+        return Err(place.error("id", format!("changing `{id}` needs a `reason`, which reports print")));
+    };
+    let severity_was = check.severity;
+    check.severity = entry.severity.unwrap_or(severity_was);
+    check.change = Some(Change { file: place.file.to_owned(), reason, disabled: entry.disabled, severity_was });
+    Ok(())
+}
+
+fn check(entry: Entry, place: &Place<'_>) -> Result<Check, CheckError> {
+    let id = entry.id;
+    if !is_id(&id) {
+        return Err(place.error("id", format!("`{id}` is no id: it must be like `kubelet/drop-in-missing`")));
+    }
+    if entry.disabled || entry.reason.is_some() {
+        let message = format!("`disabled` and `reason` change a built-in check, and there is no `{id}`");
+        return Err(place.error("id", message));
+    }
+    let missing = |key: &str| place.error("id", format!("check `{id}` has no `{key}`"));
+    let fail = entry.fail.ok_or_else(|| missing("fail"))?;
+    let expected_in = entry.expected_in.unwrap_or_default();
+    let phases = entry.phases.unwrap_or_else(|| {
+        use Phase::{ControlPlane, Joining, JoinedNotReady, Prepared, Ready};
+        vec![Prepared, Joining, JoinedNotReady, Ready, ControlPlane]
+    });
+    if let Some(never) = expected_in.iter().find(|phase| !phases.contains(phase)) {
+        let message = format!("check `{id}` expects failures in phase `{}`, where it does not apply", never.label());
+        return Err(place.error("expected_in", message));
+    }
+    let check = Check {
+        fail: compile(&id, "fail", fail, place)?,
+        warn: entry.warn.map(|warn| compile(&id, "warn", warn, place)).transpose()?,
+        severity: entry.severity.ok_or_else(|| missing("severity"))?,
+        title: entry.title.ok_or_else(|| missing("title"))?,
+        message: entry.message.ok_or_else(|| missing("message"))?,
+        roles: entry.roles.unwrap_or_else(|| vec![Role::ControlPlane, Role::Worker]),
+        evidence: entry.evidence.unwrap_or_default(),
+        explains: entry.explains.unwrap_or_default(),
+        remedy: entry.remedy.ok_or_else(|| missing("remedy"))?,
+        explanation: entry.explanation.ok_or_else(|| missing("explanation"))?,
+        source: entry.source.ok_or_else(|| missing("source"))?,
+        cases: entry.cases.ok_or_else(|| missing("cases"))?,
+        file: place.file.to_owned(),
+        line: place.line(),
+        change: None,
+        phases,
+        expected_in,
+        id,
+    };
+    for shown in &check.evidence {
+        shape::at(&shown.path).map_err(|why| place.error("evidence", format!("check `{}`: {why}", check.id)))?;
+    }
+    hold(&check, "failing", &check.cases.failing, place)?;
+    hold(&check, "passing", &check.cases.passing, place)?;
+    Ok(check)
+}
+
+fn is_id(id: &str) -> bool {
+    let kebab = |word: &str| {
+        !word.is_empty()
+            && word.split('-').all(|part| {
+                !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            })
+    };
+    id.split_once('/').is_some_and(|(area, name)| kebab(area) && kebab(name))
+}
+
+fn compile(id: &str, key: &str, text: String, place: &Place<'_>) -> Result<Expression, CheckError> {
+    let error = |why: String| place.error(key, format!("check `{id}`, `{key}`: {why}"));
+    let program = Program::compile(&text).map_err(|why| error(why.to_string()))?;
+    let paths = shape::paths(program.expression()).map_err(error)?;
+    let expression = Expression { text, program, paths };
+    for filling in [Filling::Empty, Filling::Full, Filling::Absent] {
+        try_on(&expression, &shape::document(filling)).map_err(|why| {
+            let hint = match filling {
+                Filling::Absent => " when a fact is absent: compare it with null first",
+                Filling::Empty | Filling::Full => "",
+            };
+            error(format!("{why}{hint}"))
+        })?;
+    }
+    Ok(expression)
+}
+
+/// A check's own cases must come out as they say.
+fn hold(
+    check: &Check,
+    name: &str,
+    patch: &BTreeMap<String, serde_json::Value>,
+    place: &Place<'_>,
+) -> Result<(), CheckError> {
+    let error = |why: String| place.error(name, format!("check `{}`, case `{name}`: {why}", check.id));
+    let usual = if check.phases.contains(&Phase::Ready) && !check.expected_in.contains(&Phase::Ready) {
+        Some(Phase::Ready)
+    } else {
+        check.phases.iter().copied().find(|phase| !check.expected_in.contains(phase))
+    };
+    let mut document = shape::document(Filling::Empty);
+    shape::patch(&mut document, patch).map_err(error)?;
+    let phase = match patch.get("node.phase") {
+        Some(value) => serde_json::from_value(value.clone()).map_err(|why| error(why.to_string()))?,
+        None => usual,
+    };
+    document["node"]["phase"] = serde_json::json!(phase);
+    let found = judge(check, &context(&document), &document, phase, &check.roles);
+    match (name, found.verdict) {
+        ("failing", Verdict::Fail | Verdict::Warn) | ("passing", Verdict::Pass) => Ok(()),
+        (_, verdict) => Err(error(format!("it comes out as {verdict:?} {}", found.message))),
+    }
+}
+
+fn explains_exist(checks: &Checks) -> Result<(), CheckError> {
+    for check in &checks.checks {
+        if let Some(unknown) = check.explains.iter().find(|id| checks.get(id).is_none()) {
+            let ids = checks.checks.iter().map(|check| (check.id.as_str(), check.id.as_str()));
+            let hint = nearest(unknown, ids).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let message = format!("check `{}` explains `{unknown}`, which does not exist{hint}", check.id);
+            return Err(CheckError { file: check.file.clone(), line: check.line, message });
+        }
+    }
+    Ok(())
+}
+
+/// No check may explain itself, however indirectly.
+fn explains_end(checks: &Checks) -> Result<(), CheckError> {
+    let mut done: Vec<&str> = Vec::new();
+    for check in &checks.checks {
+        if let Some(cycle) = cycle(checks, check, &mut Vec::new(), &mut done) {
+            let message = format!("checks explain each other in a circle: {}", cycle.join(" -> "));
+            return Err(CheckError { file: check.file.clone(), line: check.line, message });
+        }
+    }
+    Ok(())
+}
+
+fn cycle<'c>(
+    checks: &'c Checks,
+    check: &'c Check,
+    way: &mut Vec<&'c str>,
+    done: &mut Vec<&'c str>,
+) -> Option<Vec<&'c str>> {
+    if done.contains(&check.id.as_str()) {
+        return None;
+    }
+    if let Some(start) = way.iter().position(|id| *id == check.id) {
+        return Some(way[start..].iter().copied().chain([check.id.as_str()]).collect());
+    }
+    way.push(&check.id);
+    let found =
+        check.explains.iter().filter_map(|id| checks.get(id)).find_map(|next| cycle(checks, next, way, done));
+    way.pop();
+    done.push(&check.id);
+    found
+}
