@@ -66,7 +66,8 @@ pub(super) fn judge(
         }
         // Whether it is a fault depends on what is not known.
         None if !check.expected_in.is_empty() || !check.phases.contains(&Phase::Unprepared) => {
-            let message = format!("{}; whether that is a fault depends on the node's phase, which is not known", check.message);
+            let message =
+                format!("{}; whether that is a fault depends on the node's phase, which is not known", check.message);
             finding(Verdict::Unknown, &message, evidence(check, document))
         }
         _ => finding(verdict, &check.message, evidence(check, document)),
@@ -91,7 +92,11 @@ fn why_unknown(check: &Check, document: &Value, error: &ExecutionError) -> Strin
         .filter_map(|path| unknown(lookup(document, path)?).map(|why| format!("{path}: {why}")))
         .collect();
     reasons.dedup();
-    if reasons.is_empty() { format!("it could not be judged: {error}") } else { format!("not known: {}", reasons.join("; ")) }
+    if reasons.is_empty() {
+        format!("it could not be judged: {error}")
+    } else {
+        format!("not known: {}", reasons.join("; "))
+    }
 }
 
 fn evidence(check: &Check, document: &Value) -> Vec<Evidence> {

@@ -147,14 +147,17 @@ fn refuse_duplicate(checks: &[Check], entry: &Entry, place: &Place<'_>) -> Resul
 fn change(check: &mut Check, entry: &Entry, place: &Place<'_>) -> Result<(), CheckError> {
     let id = &entry.id;
     if entry.defines() {
-        let message = format!("`{id}` is built in: an entry for it can hold severity, disabled and reason, nothing else");
+        let message =
+            format!("`{id}` is built in: an entry for it can hold severity, disabled and reason, nothing else");
         return Err(place.error("id", message));
     }
     if let Some(Change { file, .. }) = &check.change {
         return Err(place.error("id", format!("check `{id}` is already changed in {file}")));
     }
     if entry.severity.is_none() && !entry.disabled {
-        return Err(place.error("id", format!("the entry for `{id}` changes nothing: give it a severity or `disabled: true`")));
+        return Err(
+            place.error("id", format!("the entry for `{id}` changes nothing: give it a severity or `disabled: true`"))
+        );
     }
     let Some(reason) = entry.reason.clone().filter(|reason| !reason.trim().is_empty()) else {
         return Err(place.error("id", format!("changing `{id}` needs a `reason`, which reports print")));
@@ -178,7 +181,7 @@ fn check(entry: Entry, place: &Place<'_>) -> Result<Check, CheckError> {
     let fail = entry.fail.ok_or_else(|| missing("fail"))?;
     let expected_in = entry.expected_in.unwrap_or_default();
     let phases = entry.phases.unwrap_or_else(|| {
-        use Phase::{ControlPlane, Joining, JoinedNotReady, Prepared, Ready};
+        use Phase::{ControlPlane, JoinedNotReady, Joining, Prepared, Ready};
         vec![Prepared, Joining, JoinedNotReady, Ready, ControlPlane]
     });
     if let Some(never) = expected_in.iter().find(|phase| !phases.contains(phase)) {
@@ -247,7 +250,7 @@ fn hold(
     patch: &BTreeMap<String, serde_json::Value>,
     place: &Place<'_>,
 ) -> Result<(), CheckError> {
-    let error = |why: String| place.error(name, format!("check `{}`, case `{name}`: {why}", check.id));
+    let error = |why: String| place.error("cases", format!("check `{}`, case `{name}`: {why}", check.id));
     let usual = if check.phases.contains(&Phase::Ready) && !check.expected_in.contains(&Phase::Ready) {
         Some(Phase::Ready)
     } else {
@@ -304,8 +307,7 @@ fn cycle<'c>(
         return Some(way[start..].iter().copied().chain([check.id.as_str()]).collect());
     }
     way.push(&check.id);
-    let found =
-        check.explains.iter().filter_map(|id| checks.get(id)).find_map(|next| cycle(checks, next, way, done));
+    let found = check.explains.iter().filter_map(|id| checks.get(id)).find_map(|next| cycle(checks, next, way, done));
     way.pop();
     done.push(&check.id);
     found

@@ -75,9 +75,9 @@ fn field(schema: &Value, definitions: &Value) -> Field {
         Some("string") => Shape::Text,
         Some("array") => Shape::List(Box::new(field(&schema["items"], definitions))),
         Some("object") => match schema["properties"].as_object() {
-            Some(fields) => Shape::Struct(
-                fields.iter().map(|(name, schema)| (name.clone(), field(schema, definitions))).collect(),
-            ),
+            Some(fields) => {
+                Shape::Struct(fields.iter().map(|(name, schema)| (name.clone(), field(schema, definitions))).collect())
+            }
             None => Shape::Map(Box::new(field(&schema["additionalProperties"], definitions))),
         },
         _ => Shape::Any,
@@ -98,7 +98,14 @@ pub(super) enum Filling {
 
 /// A document in which every field is present.
 pub(super) fn document(filling: Filling) -> Value {
-    sample(&Field::of(ROOT.clone()), filling)
+    static EMPTY: LazyLock<Value> = LazyLock::new(|| sample(&Field::of(ROOT.clone()), Filling::Empty));
+    static FULL: LazyLock<Value> = LazyLock::new(|| sample(&Field::of(ROOT.clone()), Filling::Full));
+    static ABSENT: LazyLock<Value> = LazyLock::new(|| sample(&Field::of(ROOT.clone()), Filling::Absent));
+    match filling {
+        Filling::Empty => EMPTY.clone(),
+        Filling::Full => FULL.clone(),
+        Filling::Absent => ABSENT.clone(),
+    }
 }
 
 fn sample(field: &Field, filling: Filling) -> Value {

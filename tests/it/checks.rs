@@ -117,7 +117,22 @@ fn seaworthy(arguments: &[&str]) -> Command {
 fn explain_prints_a_check_an_area_and_the_nearest_name() {
     let output = seaworthy(&["explain", "kernel/ip-forward-off"]).output().unwrap();
     assert!(output.status.success());
-    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @"");
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
+    kernel/ip-forward-off  (high)
+    IPv4 forwarding is off
+
+    kubeadm checks it before a join only when the API's address is an IP address, so that a green
+    preflight proves nothing.
+
+    fails when
+      kernel.ip_forward == false
+    what to do (safe)
+      Set it, and keep it in a file of /etc/sysctl.d.
+      $ echo net.ipv4.ip_forward=1 > /etc/sysctl.d/99-kubernetes.conf
+      $ sysctl -w net.ipv4.ip_forward=1
+    source
+      kubeadm's JoinNodeChecks
+    ");
 
     let area = seaworthy(&["explain", "flannel"]).assert().success();
     assert_eq!(String::from_utf8_lossy(&area.get_output().stdout).lines().count(), 3);
@@ -125,4 +140,90 @@ fn explain_prints_a_check_an_area_and_the_nearest_name() {
     let wrong = seaworthy(&["explain", "kubelet/dropin-missing"]).assert().code(64);
     let said = String::from_utf8_lossy(&wrong.get_output().stderr).into_owned();
     assert!(said.contains("did you mean `kubelet/drop-in-missing`?"), "{said}");
+}
+
+const OWN: &str = "\
+- id: site/hugepages
+  severity: low
+  title: t
+  message: m
+  fail: system.cpus == 3
+  remedy: { text: t, safety: manual }
+  explanation: e
+  source: s
+  cases: { failing: { system.cpus: 3 }, passing: { system.cpus: 4 } }
+";
+
+/// Loads a user's own file beside the built-in checks.
+fn load(text: &str) -> Result<Checks, String> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("own.yaml"), text).unwrap();
+    Checks::load_with(dir.path()).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+}
+
+#[test]
+fn mistakes_in_a_file_are_refused_with_their_place() {
+    let edit = |from: &str, to: &str| {
+        assert!(OWN.contains(from), "{from}");
+        OWN.replace(from, to)
+    };
+    let cycle = format!(
+        "{}{}",
+        edit("  title: t\n", "  title: t\n  explains: [site/other]\n"),
+        edit("site/hugepages", "site/other").replace("  title: t\n", "  title: t\n  explains: [site/hugepages]\n")
+    );
+    let cases: &[(String, &str, &str)] = &[
+        (edit("fail: system.cpus", "fail: system.cpu"), "own.yaml:5:", "did you mean `cpus`?"),
+        (edit("fail: system.cpus", "fail: sistem.cpus"), "own.yaml:5:", "did you mean `system`?"),
+        // Behind something that decides, and inside a macro.
+        (edit("system.cpus == 3", "system.cpus == 3 || kubelet.wird == true"), "own.yaml:5:", "did you mean `wired`?"),
+        (
+            edit("system.cpus == 3", "kubelet.configured_flags.exists(f, f.flga == 'x')"),
+            "own.yaml:5:",
+            "did you mean `flag`?",
+        ),
+        (edit("system.cpus == 3", "has(system.cpus)"), "own.yaml:5:", "compare it with null"),
+        (edit("system.cpus == 3", "system.cpus < 3"), "own.yaml:5:", "when a fact is absent"),
+        (edit("system.cpus == 3", "system.cpus +"), "own.yaml:5:", "`fail`"),
+        (edit("system.cpus == 3", "system.cpus"), "own.yaml:5:", "bool"),
+        (edit("remedy:", "remidy:"), "own.yaml:6:", "did you mean `remedy`?"),
+        (edit("severity: low", "severity: hihg"), "own.yaml:2:", "did you mean `high`?"),
+        (edit("  source: s\n", ""), "own.yaml:1:", "has no `source`"),
+        (edit("site/hugepages", "Hugepages"), "own.yaml:1:", "is no id"),
+        (edit("passing: { system.cpus: 4", "passing: { system.cpus: 3"), "own.yaml:9:", "comes out as Fail"),
+        (edit("passing: { system.cpus: 4", "passing: { system.cpuz: 4"), "own.yaml:9:", "did you mean `cpus`?"),
+        (edit("passing: { system.cpus: 4", "passing: { system.cpus: four"), "own.yaml:9:", "another type"),
+        (
+            edit("  title: t\n", "  title: t\n  explains: [kubelet/crashloop]\n"),
+            "own.yaml:1:",
+            "did you mean `kubelet/crash-loop`?",
+        ),
+        (format!("{OWN}{OWN}"), "own.yaml:10:", "already at own.yaml:1"),
+        (cycle, "own.yaml:1:", "site/hugepages -> site/other -> site/hugepages"),
+        ("- id: time/skew\n  severity: low\n".to_owned(), "own.yaml:1:", "needs a `reason`"),
+        ("- id: time/skew\n  reason: r\n".to_owned(), "own.yaml:1:", "changes nothing"),
+        ("- id: time/skew\n  fail: 'true'\n  reason: r\n".to_owned(), "own.yaml:1:", "nothing else"),
+        ("- id: time/scew\n  disabled: true\n  reason: r\n".to_owned(), "own.yaml:1:", "there is no `time/scew`"),
+        ("just words".to_owned(), "own.yaml:", ""),
+    ];
+    for (text, place, words) in cases {
+        let error = load(text).expect_err(text);
+        assert!(error.starts_with(place) && error.contains(words), "{error}\n{text}");
+    }
+}
+
+#[test]
+fn a_user_adds_checks_and_changes_built_in_ones() {
+    let changes =
+        "- id: time/skew\n  severity: low\n  reason: a lab\n- id: kernel/swap-on\n  disabled: true\n  reason: wanted\n";
+    let checks = load(&format!("{OWN}{changes}")).unwrap_or_else(|error| panic!("{error}"));
+    let mut facts = NodeFacts::default();
+    facts.system.cpus = Fact::Known(3);
+    let found = checks.evaluate(&facts, Some(Phase::Ready), &[Role::Worker], &Member::default());
+    let own = found.iter().find(|finding| finding.id == "site/hugepages").unwrap();
+    assert_eq!(own.verdict, Verdict::Fail);
+    assert!(!found.iter().any(|finding| finding.id == "kernel/swap-on"));
+    let change = checks.get("time/skew").unwrap().change.as_ref().unwrap();
+    assert_eq!((change.reason.as_str(), checks.get("time/skew").unwrap().severity.label()), ("a lab", "low"));
+    assert!(load("").is_ok() && load("# nothing\n").is_ok());
 }
