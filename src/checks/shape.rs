@@ -138,16 +138,16 @@ pub(super) fn at(path: &str) -> Result<Shape, String> {
 
 fn select(shape: Shape, parent: &str, name: &str) -> Result<Shape, String> {
     match shape {
-        Shape::Struct(mut fields) => match fields.remove(name) {
-            Some(field) => Ok(field.shape),
-            None => {
-                let of = if parent.is_empty() { String::new() } else { format!(" in `{parent}`") };
-                let hint = nearest(name, fields.keys().map(|name| (name.as_str(), name.as_str())))
-                    .map(|near| format!("; did you mean `{near}`?"))
-                    .unwrap_or_default();
-                Err(format!("no fact is called `{name}`{of}{hint}"))
+        Shape::Struct(mut fields) => {
+            if let Some(field) = fields.remove(name) {
+                return Ok(field.shape);
             }
-        },
+            let of = if parent.is_empty() { String::new() } else { format!(" in `{parent}`") };
+            let hint = nearest(name, fields.keys().map(|name| (name.as_str(), name.as_str())))
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            Err(format!("no fact is called `{name}`{of}{hint}"))
+        }
         Shape::Map(value) => Ok(value.shape),
         Shape::Any => Ok(Shape::Any),
         Shape::List(_) | Shape::Bool | Shape::Int | Shape::Text => {
