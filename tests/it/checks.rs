@@ -24,7 +24,7 @@ fn findings(name: &str) -> Vec<(String, Vec<Finding>)> {
         .collect()
 }
 
-fn with<'f>(findings: &'f [Finding], verdict: Verdict) -> Vec<&'f str> {
+fn with(findings: &[Finding], verdict: Verdict) -> Vec<&str> {
     findings.iter().filter(|finding| finding.verdict == verdict).map(|finding| finding.id.as_str()).collect()
 }
 
