@@ -12,7 +12,7 @@
 
 mod closing;
 mod grid;
-mod json;
+pub(crate) mod json;
 mod jsonl;
 pub mod model;
 mod name;
