@@ -18,6 +18,7 @@ pub mod collect;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod diagnose;
 pub mod duration;
 pub mod environment;
 pub mod exit;
