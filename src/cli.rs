@@ -30,6 +30,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Run any command on all nodes and fold equal outputs
     Exec(ExecArgs),
+    /// Say why a `kubeadm join` failed, from what it printed
+    Diagnose(DiagnoseArgs),
     /// List the inventory, draw its groups, explain one host's settings
     Inventory(InventoryArgs),
     /// Say what a check looks at, what its failure means and what to do about it
@@ -105,6 +107,24 @@ pub struct ExecArgs {
     pub connection: ConnectionArgs,
     #[command(flatten)]
     pub bounds: BoundsArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// What a `kubeadm join` printed, also within Ansible's output; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub join_log: PathBuf,
+    /// What to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: DiagnoseFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiagnoseFormat {
+    /// For people
+    Text,
+    /// The document `seaworthy/join-log/v1`
+    Json,
 }
 
 #[derive(Debug, Args)]

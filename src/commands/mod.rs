@@ -11,6 +11,7 @@ use crate::exit::ExitCode;
 
 mod common;
 mod demo;
+mod diagnose;
 mod exec;
 mod explain;
 mod hosts;
@@ -58,6 +59,7 @@ fn dispatch(
     match command {
         Command::Sweep(args) => return sweep::run(args, context, quit),
         Command::Exec(args) => return exec::run(args, context, quit),
+        Command::Diagnose(args) => return diagnose::run(args, context),
         Command::Demo(args) => return demo::run(args, context, quit),
         Command::Inventory(args) => inventory::run(args, context)?,
         Command::Explain(args) => explain::run(args)?,

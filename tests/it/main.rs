@@ -11,6 +11,8 @@ mod facts;
 #[cfg(test)]
 mod inventory;
 #[cfg(test)]
+mod join_log;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod report;
