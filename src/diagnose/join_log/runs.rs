@@ -2,7 +2,7 @@
 //!
 //! A run opens with the first line of kubeadm. It closes when a text that is printed once per join comes again, when klog
 //! tells another process, when it has ended and something new begins, or when the lines turn out to be another command's:
-//! `kubeadm reset` and `init` print "[preflight] Running pre-flight checks" just like a join.
+//! `kubeadm reset` and `init` print `[preflight] Running pre-flight checks` just like a join.
 
 use std::collections::BTreeMap;
 
