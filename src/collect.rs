@@ -11,7 +11,7 @@ use crate::fanout::Stopped;
 use crate::password_gate::PasswordGate;
 use crate::probe::frame::{self, FrameError, Limits};
 use crate::probe::{self, Nonce, ScriptOptions, redact};
-use crate::record::{Capture, ClockSample, RECORD_SCHEMA, Record};
+use crate::record::{Capture, ClockSample, Record};
 use crate::report::outputs::NodeOutput;
 use crate::ssh::{ConnectError, Connector, Destination, ExecOutcome, ExecRequest, Exit, UnknownKey, local};
 use crate::target::{Role, Sudo, Target};
@@ -47,14 +47,7 @@ impl Host {
     fn address(&self) -> String {
         match &self.way {
             Way::Local => "local".to_owned(),
-            Way::Ssh(destination) => {
-                let resolved = &destination.resolved;
-                if resolved.host.contains(':') {
-                    format!("[{}]:{}", resolved.host, resolved.port)
-                } else {
-                    format!("{}:{}", resolved.host, resolved.port)
-                }
-            }
+            Way::Ssh(destination) => destination.resolved.endpoint(),
             Way::None(_) => String::new(),
         }
     }
@@ -239,17 +232,8 @@ impl Collector {
 
 /// The record of a host that nothing is known of yet.
 fn blank(host: &Host) -> Record {
-    Record {
-        schema: RECORD_SCHEMA,
-        name: host.target.name.clone(),
-        address: host.address(),
-        groups: host.target.groups.clone(),
-        role: host.target.role,
-        timings: Timings::default(),
-        clock: None,
-        failure: None,
-        probe: None,
-    }
+    let Target { name, groups, role, .. } = &*host.target;
+    Record { address: host.address(), ..Record::blank(name.clone(), groups.clone(), *role) }
 }
 
 /// The failure of a host that was given up.

@@ -53,11 +53,4 @@ impl Environment {
     pub fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
-
-    /// The locale shows more than ASCII.
-    pub fn unicode(&self) -> bool {
-        let locale = LOOKS[..3].iter().find_map(|name| self.variables.get(*name));
-        let locale = locale.map(|locale| locale.to_ascii_lowercase()).unwrap_or_default();
-        locale.contains("utf-8") || locale.contains("utf8")
-    }
 }

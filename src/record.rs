@@ -29,6 +29,23 @@ pub struct Record {
     pub probe: Option<Capture>,
 }
 
+impl Record {
+    /// A host of which nothing is known yet.
+    pub fn blank(name: String, groups: Vec<String>, role: Option<Role>) -> Self {
+        Self {
+            schema: RECORD_SCHEMA,
+            name,
+            address: String::new(),
+            groups,
+            role,
+            timings: Timings::default(),
+            clock: None,
+            failure: None,
+            probe: None,
+        }
+    }
+}
+
 /// The three readings that give a clock's skew: the node's time lies between the two of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClockSample {

@@ -82,7 +82,7 @@ pub(super) fn display(terminal: &TerminalArgs, environment: &Environment) -> (Ev
     let unwanted = terminal.no_progress || terminal.quiet;
     let term = environment.variable("TERM");
     let progress = Progress::choose(environment.stderr_terminal, term.as_deref(), unwanted);
-    Display::start(progress, environment.unicode())
+    Display::start(progress, style(terminal, environment).unicode)
 }
 
 /// Ends the display, so that the report is not drawn over.

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use super::{PlannedHost, RECORD_LIMIT, RUN_SCHEMA, RunError, RunFile, file_name};
 use crate::failure::{Failure, FailureKind};
 use crate::record::{RECORD_SCHEMA, Record};
-use crate::timings::Timings;
 
 /// A run read back: every host that was asked for has a record, made up if need be.
 #[derive(Debug)]
@@ -72,17 +71,7 @@ impl Saved {
 
 /// The record of a host about which nothing is known but the reason.
 pub fn unread(host: &PlannedHost, failure: Failure) -> Record {
-    Record {
-        schema: RECORD_SCHEMA,
-        name: host.name.clone(),
-        address: String::new(),
-        groups: host.groups.clone(),
-        role: host.role,
-        timings: Timings::default(),
-        clock: None,
-        failure: Some(failure),
-        probe: None,
-    }
+    Record { failure: Some(failure), ..Record::blank(host.name.clone(), host.groups.clone(), host.role) }
 }
 
 fn read_record(path: &Path) -> Result<Record, RunError> {

@@ -43,8 +43,7 @@ impl Destination {
 
     /// `user@host:port`, as shown to people.
     pub fn address(&self) -> String {
-        let Resolved { user, host, port, .. } = &self.resolved;
-        if host.contains(':') { format!("{user}@[{host}]:{port}") } else { format!("{user}@{host}:{port}") }
+        format!("{}@{}", self.resolved.user, self.resolved.endpoint())
     }
 }
 

@@ -1,15 +1,15 @@
 //! The same commands on this machine, for `ansible_connection=local`: a child process instead of a channel.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStdin, Command};
+use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
 use super::exec::{ExecOutcome, ExecRequest, Exit, Moment, timed_out};
-use super::proxy::kill_group;
+use super::proxy::{kill_group, shell};
 use super::stream::plain;
 use super::transcript::{Next, Transcript};
 use crate::failure::{Failure, FailureKind};
@@ -37,15 +37,7 @@ impl Drop for Group {
 
 async fn converse(request: &ExecRequest<'_>, transcript: &mut Transcript) -> Option<Failure> {
     let deadline = tokio::time::Instant::now() + request.deadline;
-    let spawned = Command::new("sh")
-        .arg("-c")
-        .arg(transcript.command())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
+    let spawned = shell(transcript.command()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {

@@ -23,17 +23,18 @@ pub(super) struct ProxyChild {
     listening: JoinHandle<()>,
 }
 
+/// `sh -c` of a command line with all of its streams at our end, in a process group of its own that ends with its handle.
+pub(super) fn shell(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command);
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell.process_group(0).kill_on_drop(true);
+    shell
+}
+
 /// Starts `command` under `sh -c`, in a process group of its own.
 pub(super) fn start(command: &str) -> Result<(Box<dyn Carrier>, ProxyChild), Failure> {
-    let spawned = Command::new("sh")
-        .arg("-c")
-        .arg(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
+    let spawned = shell(command).spawn();
     let no_start = |why: String| {
         let message = format!("the ProxyCommand cannot be started: {why}");
         Failure::new(FailureKind::ProxyCommand, message, "correct ProxyCommand, or set ProxyCommand none")

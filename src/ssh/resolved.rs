@@ -42,6 +42,14 @@ pub struct Resolved {
     pub host_key_algorithms: Option<String>,
 }
 
+impl Resolved {
+    /// What is dialled, `host:port`, an IPv6 address in brackets.
+    pub fn endpoint(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentChoice {
     /// `SSH_AUTH_SOCK`, if it is set.
