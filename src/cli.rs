@@ -76,6 +76,8 @@ pub struct SweepArgs {
     #[arg(long, value_name = "WHICH")]
     pub rerun: Option<Rerun>,
     #[command(flatten)]
+    pub checks: ChecksArgs,
+    #[command(flatten)]
     pub hosts: HostsArgs,
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -142,9 +144,16 @@ pub struct ExplainArgs {
     /// A check's id, or an area for a list of its checks; without it, all checks
     #[arg(value_name = "ID|AREA")]
     pub topic: Option<String>,
-    /// Also load your own checks from the `*.yaml` files of this directory
-    #[arg(long, value_name = "DIR")]
-    pub checks: Option<PathBuf>,
+    #[command(flatten)]
+    pub checks: ChecksArgs,
+}
+
+/// Where checks of the user's own come from.
+#[derive(Debug, Args)]
+pub struct ChecksArgs {
+    /// Also load your own checks from the `*.yaml` files of this directory [default: `checks` beside the inventory]
+    #[arg(long = "checks", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,42 +1,89 @@
-//! From the records of a run to its report. Pure: the same records give the same report.
+//! From the records of a run to its report. Pure: the same records and checks give the same report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::assess::{Assessment, assess};
+use crate::checks::{Checks, Finding, Subject};
+use crate::diagnose::node::{self, Judged};
+use crate::diagnose::phase::phase;
+use crate::diagnose::{NodeFindings, diagnose};
+use crate::facts::cluster::{ClusterView, Member};
 use crate::facts::{self, NodeFacts, cluster};
 use crate::record::Record;
-use crate::report::model::{NodeReport, Report};
+use crate::report::model::{CheckCounts, NodeReport, Report};
 use crate::run::RunFile;
+use crate::verdict::{Phase, Verdict};
 
 /// Judges all records together, as one node's facts can say something about another.
-pub fn report(run: &RunFile, records: &[Record]) -> Report {
+pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
     let mut facts: BTreeMap<String, NodeFacts> =
         records.iter().map(|record| (record.name.clone(), facts::parse(record))).collect();
     let cluster = cluster::view(&facts);
-    let assessments: Vec<Assessment> = records
-        .iter()
-        .map(|record| assess(record, facts.get(&record.name).unwrap_or(&NodeFacts::default()), &cluster))
-        .collect();
-    let nodes = records
-        .iter()
-        .zip(assessments)
-        .map(|(record, assessment)| {
-            let Assessment { roles, phase, areas, verdict, summary } = assessment;
-            NodeReport {
-                name: record.name.clone(),
-                address: record.address.clone(),
-                roles,
-                phase,
-                verdict,
-                summary,
-                failure: record.failure.clone(),
-                timings: record.timings,
-                areas,
-                facts: facts.remove(&record.name).filter(|_| record.probe.is_some()),
-            }
-        })
-        .collect();
+    let mut phases: Vec<Option<Phase>> = Vec::with_capacity(records.len());
+    let mut judged: Vec<NodeFindings> = Vec::with_capacity(records.len());
+    for record in records {
+        let own = facts.get(&record.name).unwrap_or(&NO_FACTS);
+        let (phase, findings) = judge(record, own, &cluster, checks);
+        phases.push(phase);
+        judged.push(findings);
+    }
+    let root_causes = diagnose(&mut judged, checks);
+    let nodes = records.iter().zip(judged).zip(phases).map(|((record, judged), phase)| {
+        let own = facts.remove(&record.name).unwrap_or_default();
+        let node = Judged {
+            name: &record.name,
+            facts: &own,
+            phase,
+            findings: &judged.findings,
+            failure: record.failure.as_ref(),
+            read: was_read(record),
+        };
+        let node::Assessment { areas, verdict, summary } = node::assess(&node, &root_causes);
+        NodeReport {
+            name: record.name.clone(),
+            address: record.address.clone(),
+            roles: judged.roles,
+            phase,
+            verdict,
+            summary,
+            failure: record.failure.clone(),
+            timings: record.timings,
+            areas,
+            checks: CheckCounts::of(&judged.findings),
+            findings: worth_telling(judged.findings),
+            facts: Some(own).filter(|_| record.probe.is_some()),
+        }
+    });
+    let nodes: Vec<NodeReport> = nodes.collect();
     let duration = Duration::from_millis(run.duration_ms.unwrap_or(0));
-    Report::new(run.id.clone(), run.started.clone(), duration, nodes)
+    Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes)
+}
+
+static NO_FACTS: std::sync::LazyLock<NodeFacts> = std::sync::LazyLock::new(NodeFacts::default);
+
+/// What every check says about one record.
+fn judge(record: &Record, facts: &NodeFacts, cluster: &ClusterView, checks: &Checks) -> (Option<Phase>, NodeFindings) {
+    let unmatched = Member::default();
+    let member = cluster.members.get(&record.name).unwrap_or(&unmatched);
+    let roles = node::roles(record.role, facts);
+    let phase = if was_read(record) { phase(facts, member) } else { None };
+    let subject = Subject { facts, phase, roles: &roles, member, failure: record.failure.as_ref() };
+    let mut findings = checks.evaluate(&subject);
+    if !was_read(record) {
+        // That nothing is known of it is said once, by what keeps it from being read.
+        findings.retain(|finding| finding.verdict != Verdict::Unknown);
+    }
+    (phase, NodeFindings { name: record.name.clone(), roles, findings })
+}
+
+fn was_read(record: &Record) -> bool {
+    record.probe.as_ref().is_some_and(|capture| !capture.sections.is_empty())
+}
+
+/// Passes are counted, not listed: there are a hundred of them on every node.
+fn worth_telling(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.retain(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable));
+    findings.sort_by_key(|finding| (finding.verdict, finding.severity));
+    findings.shrink_to_fit();
+    findings
 }

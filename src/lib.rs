@@ -3,7 +3,7 @@
 //! # The way of the data
 //!
 //! ```text
-//! inventory ──► targets ──► collect (ssh, one script) ──► records ──► facts ──► assessments ──► report
+//! inventory ──► targets ──► collect (ssh, one script) ──► records ──► facts ──► findings ──► root causes ──► report
 //!                                                          ▲
 //!                                          a saved run (--from) enters here
 //! ```
@@ -11,7 +11,6 @@
 //! Only `ssh`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world. Everything
 //! from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
-pub mod assess;
 pub mod checks;
 pub mod cli;
 pub mod collect;

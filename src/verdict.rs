@@ -77,6 +77,39 @@ impl Area {
         Self::Api,
     ];
 
+    /// The area that a check belongs to by the first part of its id; `None` for one without a column.
+    pub fn of_check(id: &str) -> Option<Self> {
+        Some(match id.split_once('/')?.0 {
+            "mounts" => Self::Mounts,
+            "disk" => Self::Disk,
+            "permissions" => Self::Permissions,
+            "containerd" => Self::Containerd,
+            "cni" | "flannel" => Self::Cni,
+            "nfs" => Self::Nfs,
+            "kubelet" | "join" => Self::Kubelet,
+            "kernel" | "system" | "firewall" => Self::Kernel,
+            "time" => Self::Time,
+            "identity" | "control-plane" | "node" | "cluster" => Self::Api,
+            _ => return None,
+        })
+    }
+
+    /// As in a sentence.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mounts => "mounts",
+            Self::Disk => "disk",
+            Self::Permissions => "permissions",
+            Self::Containerd => "containerd",
+            Self::Cni => "CNI",
+            Self::Nfs => "NFS",
+            Self::Kubelet => "kubelet",
+            Self::Kernel => "kernel",
+            Self::Time => "time",
+            Self::Api => "API",
+        }
+    }
+
     /// The column's heading.
     pub const fn heading(self) -> &'static str {
         match self {

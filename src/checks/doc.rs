@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Check, Checks};
+use super::{Check, Checks, Edge};
 use crate::text::wrap;
 
 const WIDTH: usize = 96;
@@ -11,19 +11,24 @@ const WIDTH: usize = 96;
 pub fn explain(check: &Check, checks: &Checks) -> String {
     let mut out = format!("{}  ({})\n{}\n\n", check.id, check.severity.label(), check.title);
     paragraphs(&mut out, &check.explanation, "");
-    let (fail, warn) = check.expressions();
+    let written = check.expressions();
     out.push_str("\nfails when\n");
-    expression(&mut out, fail);
-    if let Some(warn) = warn {
+    expression(&mut out, written.fail);
+    if let Some(warn) = written.warn {
         out.push_str("warns when\n");
         expression(&mut out, warn);
+    }
+    if let Some(certain) = written.certain {
+        out.push_str("is certain when\n");
+        expression(&mut out, certain);
     }
     if !check.expected_in.is_empty() {
         let phases: Vec<&str> = check.expected_in.iter().map(|phase| phase.label()).collect();
         let _ = writeln!(out, "normal in phase\n  {}", phases.join(", "));
     }
-    ids(&mut out, "explains", check.explains.iter().map(String::as_str));
-    let causes = checks.all().iter().filter(|other| other.explains.contains(&check.id));
+    let edges: Vec<String> = check.explains.iter().map(edge).collect();
+    ids(&mut out, "explains", edges.iter().map(String::as_str));
+    let causes = checks.all().iter().filter(|other| other.may_explain(&check.id));
     ids(&mut out, "may be explained by", causes.map(|cause| cause.id.as_str()));
     let _ = writeln!(out, "what to do ({})", check.remedy.safety.label());
     paragraphs(&mut out, &check.remedy.text, "  ");
@@ -73,18 +78,20 @@ pub fn markdown(checks: &Checks) -> String {
 
 fn section(out: &mut String, check: &Check) {
     let _ = writeln!(out, "\n### {}\n\n{}\n\n**Fails when**", check.id, check.explanation.trim());
-    let (fail, warn) = check.expressions();
-    let _ = writeln!(out, "\n```cel\n{}\n```", fail.trim());
-    if let Some(warn) = warn {
+    let written = check.expressions();
+    let _ = writeln!(out, "\n```cel\n{}\n```", written.fail.trim());
+    if let Some(warn) = written.warn {
         let _ = writeln!(out, "\n**Warns when**\n\n```cel\n{}\n```", warn.trim());
+    }
+    if let Some(certain) = written.certain {
+        let _ = writeln!(out, "\n**Is certain when**\n\n```cel\n{}\n```", certain.trim());
     }
     if !check.expected_in.is_empty() {
         let phases: Vec<&str> = check.expected_in.iter().map(|phase| phase.label()).collect();
         let _ = writeln!(out, "\n**Normal in phase** {}.", phases.join(", "));
     }
     if !check.explains.is_empty() {
-        let links: Vec<String> =
-            check.explains.iter().map(|id| format!("[`{id}`](#{})", id.replace('/', ""))).collect();
+        let links: Vec<String> = check.explains.iter().map(link).collect();
         let _ = writeln!(out, "\n**Explains** {}.", links.join(", "));
     }
     let _ = writeln!(out, "\n**What to do** ({}): {}", check.remedy.safety.label(), check.remedy.text.trim());
@@ -92,6 +99,18 @@ fn section(out: &mut String, check: &Check) {
         let _ = writeln!(out, "\n```sh\n{}\n```", command.trim());
     }
     let _ = writeln!(out, "\nSource: {}", check.source.trim());
+}
+
+fn link(edge: &Edge) -> String {
+    let guard = edge.guard().map(|when| format!(" (when `{when}`)")).unwrap_or_default();
+    format!("[`{}`](#{}){guard}", edge.id, edge.id.replace('/', ""))
+}
+
+fn edge(edge: &Edge) -> String {
+    match edge.guard() {
+        Some(when) => format!("{}, when {when}", edge.id),
+        None => edge.id.clone(),
+    }
 }
 
 fn paragraphs(out: &mut String, text: &str, indent: &str) {

@@ -10,24 +10,26 @@ use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Value as Cel};
 use serde_json::{Value, json};
 
-use super::{Check, Checks, Evidence, Expression, Finding};
-use crate::facts::NodeFacts;
-use crate::facts::cluster::Member;
+use super::{Check, Checks, Evidence, Expression, Finding, Subject};
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 
 impl Checks {
     /// What every check that is not disabled says about a node, in the order of ids.
-    ///
-    /// `phase` is `None` when it could not be told; then a failure that would be normal in some phase is unknown.
-    pub fn evaluate(&self, facts: &NodeFacts, phase: Option<Phase>, roles: &[Role], member: &Member) -> Vec<Finding> {
-        let mut document = json!(facts);
-        document["member"] = json!(member);
-        document["node"] = json!({ "phase": phase, "roles": roles });
+    pub fn evaluate(&self, subject: &Subject<'_>) -> Vec<Finding> {
+        let document = document(subject);
         let context = context(&document);
         let enabled = self.checks.iter().filter(|check| !check.change.as_ref().is_some_and(|change| change.disabled));
-        enabled.map(|check| judge(check, &context, &document, phase, roles)).collect()
+        enabled.map(|check| judge(check, &context, &document, subject.phase, subject.roles)).collect()
     }
+}
+
+/// Everything that an expression can name.
+fn document(subject: &Subject<'_>) -> Value {
+    let mut document = json!(subject.facts);
+    document["member"] = json!(subject.member);
+    document["node"] = json!({ "phase": subject.phase, "roles": subject.roles, "failure": subject.failure });
+    document
 }
 
 /// One check about one node.
@@ -38,39 +40,58 @@ pub(super) fn judge(
     phase: Option<Phase>,
     roles: &[Role],
 ) -> Finding {
-    let finding = |verdict, message: &str, evidence| Finding {
+    let finding = |verdict, message: String, evidence| Finding {
         id: check.id.clone(),
         verdict,
         severity: check.severity,
-        message: message.to_owned(),
+        title: check.title.clone(),
+        message,
+        cell: String::new(),
         evidence,
+        lacks: Vec::new(),
+        since: None,
+        certain: false,
         explained_by: None,
+        explains: Vec::new(),
+    };
+    let found = |verdict| {
+        let since = check.since.as_ref().and_then(|path| lookup(document, path)?.as_i64());
+        let holds = |expression: &Expression| matches!(run(expression, context), Ok(true));
+        let edges = check.explains.iter().filter(|edge| edge.when.as_ref().is_none_or(holds));
+        Finding {
+            cell: check.cell.fill(document),
+            since,
+            certain: check.certain.as_ref().is_some_and(holds),
+            explains: edges.map(|edge| edge.id.clone()).collect(),
+            ..finding(verdict, check.message.fill(document), evidence(check, document))
+        }
     };
     let of_role = roles.is_empty() || roles.iter().any(|role| check.roles.contains(role));
     if !of_role || phase.is_some_and(|phase| !check.phases.contains(&phase)) {
-        return finding(Verdict::NotApplicable, "", Vec::new());
+        return finding(Verdict::NotApplicable, String::new(), Vec::new());
     }
     let failing = run(&check.fail, context);
     let warning = check.warn.as_ref().map_or(Ok(false), |warn| run(warn, context));
     let verdict = match (&failing, &warning) {
         (Ok(true), _) => Verdict::Fail,
         (_, Ok(true)) => Verdict::Warn,
-        (Ok(false), Ok(false)) => return finding(Verdict::Pass, "", Vec::new()),
+        (Ok(false), Ok(false)) => return finding(Verdict::Pass, String::new(), Vec::new()),
         (Err(error), _) | (_, Err(error)) => {
-            return finding(Verdict::Unknown, &why_unknown(check, document, error), Vec::new());
+            let lacks = lacking(check, document);
+            let message = why_unknown(&lacks, error);
+            let lacks = lacks.into_iter().map(|(path, _)| path.to_owned()).collect();
+            return Finding { lacks, ..finding(Verdict::Unknown, message, Vec::new()) };
         }
     };
     match phase {
-        Some(phase) if check.expected_in.contains(&phase) => {
-            finding(Verdict::Expected, &check.message, evidence(check, document))
-        }
+        Some(phase) if check.expected_in.contains(&phase) => found(Verdict::Expected),
         // Whether it is a fault depends on what is not known.
         None if !check.expected_in.is_empty() || !check.phases.contains(&Phase::Unprepared) => {
-            let message =
-                format!("{}; whether that is a fault depends on the node's phase, which is not known", check.message);
-            finding(Verdict::Unknown, &message, evidence(check, document))
+            let why = "whether that is a fault depends on the node's phase, which is not known";
+            let message = format!("{}; {why}", check.message.fill(document));
+            finding(Verdict::Unknown, message, evidence(check, document))
         }
-        _ => finding(verdict, &check.message, evidence(check, document)),
+        _ => found(verdict),
     }
 }
 
@@ -81,22 +102,23 @@ fn run(expression: &Expression, context: &Context<'_, '_>) -> Result<bool, Execu
     }
 }
 
-/// The facts that were not read, with their reasons; else the expression's own error.
-fn why_unknown(check: &Check, document: &Value, error: &ExecutionError) -> String {
+/// The facts that were not read, each with its reason.
+fn lacking<'a>(check: &'a Check, document: &'a Value) -> Vec<(&'a str, &'a str)> {
     let warn = check.warn.iter().flat_map(|warn| &warn.paths);
-    let mut reasons: Vec<String> = check
-        .fail
-        .paths
-        .iter()
-        .chain(warn)
-        .filter_map(|path| unknown(lookup(document, path)?).map(|why| format!("{path}: {why}")))
-        .collect();
-    reasons.dedup();
-    if reasons.is_empty() {
-        format!("it could not be judged: {error}")
-    } else {
-        format!("not known: {}", reasons.join("; "))
+    let paths = check.fail.paths.iter().chain(warn);
+    let mut lacking: Vec<(&str, &str)> =
+        paths.filter_map(|path| Some((path.as_str(), unknown(lookup(document, path)?)?))).collect();
+    lacking.dedup();
+    lacking
+}
+
+/// In words; the expression's own error when no fact is the reason.
+fn why_unknown(lacking: &[(&str, &str)], error: &ExecutionError) -> String {
+    if lacking.is_empty() {
+        return format!("it could not be judged: {error}");
     }
+    let reasons: Vec<String> = lacking.iter().map(|(path, why)| format!("{path}: {why}")).collect();
+    format!("not known: {}", reasons.join("; "))
 }
 
 fn evidence(check: &Check, document: &Value) -> Vec<Evidence> {
@@ -107,7 +129,7 @@ fn evidence(check: &Check, document: &Value) -> Vec<Evidence> {
     shown.collect()
 }
 
-fn lookup<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
+pub(super) fn lookup<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
     path.split('.').try_fold(document, |value, name| value.get(name))
 }
 

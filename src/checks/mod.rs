@@ -7,6 +7,7 @@
 //! - `parse`: the files, and what is wrong with them.
 //! - `shape`: the types of all facts, and whether an expression names only fields that exist.
 //! - `evaluate`: one node's facts to findings.
+//! - `words`: facts inside sentences.
 //! - [`doc`]: the texts for people.
 //!
 //! Nothing here knows how facts come about, connects to anything or prints. Only [`Checks::load_with`] reads files.
@@ -15,6 +16,9 @@ pub mod doc;
 mod evaluate;
 mod parse;
 mod shape;
+mod words;
+
+pub use words::words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,8 +28,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::facts::NodeFacts;
+use crate::facts::cluster::Member;
+use crate::failure::Failure;
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
+use words::Message;
 
 /// How bad it is when a check fails. Ordered from worst to mildest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -121,8 +129,10 @@ pub struct Check {
     pub severity: Severity,
     /// A few words.
     pub title: String,
-    /// What is wrong when it fails: a fragment.
-    pub message: String,
+    /// What is wrong when it fails: a fragment, with facts in it.
+    message: Message,
+    /// The table's words for it, shorter than 20 letters.
+    cell: Message,
     /// Where it applies.
     pub phases: Vec<Phase>,
     /// Where its failure is normal.
@@ -130,7 +140,13 @@ pub struct Check {
     pub roles: Vec<Role>,
     pub evidence: Vec<EvidenceOf>,
     /// Checks whose failure this one's failure brings about.
-    pub explains: Vec<String>,
+    pub explains: Vec<Edge>,
+    /// Whether its failure on one node explains failures on every node.
+    pub reaches: Reach,
+    /// A second fact that contradicts the first, so that a failure has no other reading.
+    certain: Option<Expression>,
+    /// The fact that says since when it fails, in seconds of Unix time on the node's clock.
+    since: Option<String>,
     pub remedy: Remedy,
     pub explanation: String,
     /// Where the explanation's claims come from.
@@ -147,10 +163,56 @@ impl Check {
         self.id.split_once('/').map_or(self.id.as_str(), |(area, _)| area)
     }
 
-    /// The expressions as written: `fail`, and `warn` if there is one.
-    pub fn expressions(&self) -> (&str, Option<&str>) {
-        (&self.fail.text, self.warn.as_ref().map(|warn| warn.text.as_str()))
+    /// The expressions as written: `fail`, and `warn` and `certain` if there are.
+    pub fn expressions(&self) -> Expressions<'_> {
+        fn text(expression: Option<&Expression>) -> Option<&str> {
+            expression.map(|expression| expression.text.as_str())
+        }
+        Expressions { fail: &self.fail.text, warn: text(self.warn.as_ref()), certain: text(self.certain.as_ref()) }
     }
+
+    /// The message as written, facts as `{path}`.
+    pub fn message(&self) -> &str {
+        self.message.text()
+    }
+
+    /// Whether its failure can bring about a failure of `id`.
+    pub fn may_explain(&self, id: &str) -> bool {
+        self.explains.iter().any(|edge| edge.id == id)
+    }
+}
+
+/// The expressions of a check, as written.
+#[derive(Debug, Clone, Copy)]
+pub struct Expressions<'c> {
+    pub fail: &'c str,
+    pub warn: Option<&'c str>,
+    pub certain: Option<&'c str>,
+}
+
+/// From a cause to what it brings about.
+#[derive(Debug)]
+pub struct Edge {
+    pub id: String,
+    /// What has to hold on the node of the symptom.
+    when: Option<Expression>,
+}
+
+impl Edge {
+    /// The guard as written.
+    pub fn guard(&self) -> Option<&str> {
+        self.when.as_ref().map(|when| when.text.as_str())
+    }
+}
+
+/// How far a failure's consequences go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    #[default]
+    Node,
+    /// What fails on a control plane shows on every node.
+    Cluster,
 }
 
 /// A compiled expression.
@@ -177,12 +239,44 @@ pub struct Finding {
     pub id: String,
     pub verdict: Verdict,
     pub severity: Severity,
+    /// The check's title; the same on every node.
+    pub title: String,
     /// The check's message; of an unknown one, what could not be read and why.
     pub message: String,
+    /// The table's words for it; empty when there is nothing to say.
+    pub cell: String,
     /// Empty unless it fails, warns or is expected.
     pub evidence: Vec<Evidence>,
-    /// The failing check that brings this one about; filled in by whoever looks at all findings of a node.
+    /// Of an unknown one, the paths of the facts that were not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
+    /// Since when, in seconds of Unix time on the node's clock, where a fact says so.
+    pub since: Option<i64>,
+    /// Two facts of the node leave no other reading.
+    pub certain: bool,
+    /// The failing check that brings this one about; filled in by [`crate::diagnose`], which sees all findings of a run.
     pub explained_by: Option<String>,
+    /// What it can bring about here: its edges whose guard holds. The graph's, not the report's.
+    #[serde(skip)]
+    pub explains: Vec<String>,
+}
+
+impl Finding {
+    pub const fn is_fault(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail | Verdict::Warn)
+    }
+}
+
+/// What a check looks at: one node in one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub facts: &'a NodeFacts,
+    /// `None` when it could not be told; then a failure that would be normal in some phase is unknown.
+    pub phase: Option<Phase>,
+    pub roles: &'a [Role],
+    pub member: &'a Member,
+    /// Why the node could not be read to the end.
+    pub failure: Option<&'a Failure>,
 }
 
 /// A mistake in a file of checks.
@@ -215,12 +309,35 @@ pub struct Checks {
 /// More is no file of checks.
 const MAX_FILE: u64 = 1 << 20;
 
-const BUILT_IN: &[(&str, &str)] = &[
-    ("playbooks/checks/cni.yaml", include_str!("../../playbooks/checks/cni.yaml")),
-    ("playbooks/checks/containerd.yaml", include_str!("../../playbooks/checks/containerd.yaml")),
-    ("playbooks/checks/host.yaml", include_str!("../../playbooks/checks/host.yaml")),
-    ("playbooks/checks/join.yaml", include_str!("../../playbooks/checks/join.yaml")),
-    ("playbooks/checks/kubelet.yaml", include_str!("../../playbooks/checks/kubelet.yaml")),
+/// The files that come with the program, each with its path in the repository.
+macro_rules! built_in {
+    ($($area:literal),* $(,)?) => {
+        &[$((
+            concat!("playbooks/checks/", $area, ".yaml"),
+            include_str!(concat!("../../playbooks/checks/", $area, ".yaml")),
+        )),*]
+    };
+}
+
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "cluster",
+    "cni",
+    "containerd",
+    "control-plane",
+    "disk",
+    "firewall",
+    "flannel",
+    "identity",
+    "join",
+    "kernel",
+    "kubelet",
+    "mounts",
+    "nfs",
+    "permissions",
+    "ssh",
+    "system",
+    "time",
+    "upgrade",
 ];
 
 impl Checks {
@@ -229,11 +346,15 @@ impl Checks {
         parse::load(BUILT_IN, &[])
     }
 
-    /// The built-in checks and those of the user's `*.yaml` and `*.yml` in `dir`, by file name. There, an entry with the
+    /// The built-in checks and those of the user's `*.yaml` and `*.yml` in `dirs`, by file name. There, an entry with the
     /// id of a built-in check may change its severity or disable it, and must say why.
-    pub fn load_with(dir: &Path) -> Result<Self, LoadError> {
+    pub fn load_with(dirs: &[PathBuf]) -> Result<Self, LoadError> {
         let mut own = Vec::new();
-        for path in yaml_files(dir).map_err(|why| LoadError::Read { path: dir.to_owned(), why })? {
+        let mut paths = Vec::new();
+        for dir in dirs {
+            paths.extend(yaml_files(dir).map_err(|why| LoadError::Read { path: dir.clone(), why })?);
+        }
+        for path in paths {
             let read = |path: &Path| {
                 let size = std::fs::metadata(path)?.len();
                 if size > MAX_FILE { Ok(None) } else { std::fs::read_to_string(path).map(Some) }

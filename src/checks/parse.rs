@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::evaluate::{context, judge, try_on};
 use super::shape::{self, Filling};
-use super::{Cases, Change, Check, CheckError, Checks, EvidenceOf, Expression, Remedy, Severity, nearest};
+use super::words::Message;
+use super::{Cases, Change, Check, CheckError, Checks, Edge, EvidenceOf, Expression, Reach, Remedy, Severity, nearest};
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 
@@ -19,13 +20,17 @@ struct Entry {
     severity: Option<Severity>,
     title: Option<String>,
     message: Option<String>,
+    cell: Option<String>,
     phases: Option<Vec<Phase>>,
     expected_in: Option<Vec<Phase>>,
     roles: Option<Vec<Role>>,
     fail: Option<String>,
     warn: Option<String>,
     evidence: Option<Vec<EvidenceOf>>,
-    explains: Option<Vec<String>>,
+    explains: Option<Vec<EdgeEntry>>,
+    reaches: Option<Reach>,
+    certain: Option<String>,
+    since: Option<String>,
     remedy: Option<Remedy>,
     explanation: Option<String>,
     source: Option<String>,
@@ -35,11 +40,29 @@ struct Entry {
     reason: Option<String>,
 }
 
+/// `kubelet/standalone`, or the same with a guard.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum EdgeEntry {
+    Always(String),
+    Guarded(GuardedEdge),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuardedEdge {
+    id: String,
+    when: String,
+}
+
 impl Entry {
     /// It has something that only a check of its own has.
     fn defines(&self) -> bool {
-        let texts = [&self.title, &self.message, &self.fail, &self.warn, &self.explanation, &self.source];
+        let texts = [&self.title, &self.message, &self.cell, &self.fail, &self.warn, &self.explanation, &self.source];
         texts.iter().any(|text| text.is_some())
+            || self.certain.is_some()
+            || self.since.is_some()
+            || self.reaches.is_some()
             || self.phases.is_some()
             || self.expected_in.is_some()
             || self.roles.is_some()
@@ -188,15 +211,32 @@ fn check(entry: Entry, place: &Place<'_>) -> Result<Check, CheckError> {
         let message = format!("check `{id}` expects failures in phase `{}`, where it does not apply", never.label());
         return Err(place.error("expected_in", message));
     }
+    let said = |key: &str, text: &str| {
+        Message::parse(text).map_err(|why| place.error(key, format!("check `{id}`, `{key}`: {why}")))
+    };
+    let message = said("message", &entry.message.ok_or_else(|| missing("message"))?)?;
+    let title = entry.title.ok_or_else(|| missing("title"))?;
+    let cell = said("cell", &entry.cell.unwrap_or_else(|| spoken(&id)))?;
+    let mut explains = Vec::new();
+    for edge in entry.explains.unwrap_or_default() {
+        explains.push(match edge {
+            EdgeEntry::Always(id) => Edge { id, when: None },
+            EdgeEntry::Guarded(edge) => Edge { when: Some(compile(&id, "explains", edge.when, place)?), id: edge.id },
+        });
+    }
     let check = Check {
+        explains,
+        reaches: entry.reaches.unwrap_or_default(),
+        certain: entry.certain.map(|certain| compile(&id, "certain", certain, place)).transpose()?,
+        since: entry.since,
         fail: compile(&id, "fail", fail, place)?,
         warn: entry.warn.map(|warn| compile(&id, "warn", warn, place)).transpose()?,
         severity: entry.severity.ok_or_else(|| missing("severity"))?,
-        title: entry.title.ok_or_else(|| missing("title"))?,
-        message: entry.message.ok_or_else(|| missing("message"))?,
+        title,
+        message,
+        cell,
         roles: entry.roles.unwrap_or_else(|| vec![Role::ControlPlane, Role::Worker]),
         evidence: entry.evidence.unwrap_or_default(),
-        explains: entry.explains.unwrap_or_default(),
         remedy: entry.remedy.ok_or_else(|| missing("remedy"))?,
         explanation: entry.explanation.ok_or_else(|| missing("explanation"))?,
         source: entry.source.ok_or_else(|| missing("source"))?,
@@ -208,12 +248,20 @@ fn check(entry: Entry, place: &Place<'_>) -> Result<Check, CheckError> {
         expected_in,
         id,
     };
+    if let Some(path) = &check.since {
+        shape::at(path).map_err(|why| place.error("since", format!("check `{}`: {why}", check.id)))?;
+    }
     for shown in &check.evidence {
         shape::at(&shown.path).map_err(|why| place.error("evidence", format!("check `{}`: {why}", check.id)))?;
     }
     hold(&check, "failing", &check.cases.failing, place)?;
     hold(&check, "passing", &check.cases.passing, place)?;
     Ok(check)
+}
+
+/// `drop-in missing` for `kubelet/drop-in-missing`: what a table says without better words.
+fn spoken(id: &str) -> String {
+    id.split_once('/').map_or(id, |(_, name)| name).replace('-', " ")
 }
 
 fn is_id(id: &str) -> bool {
@@ -272,7 +320,7 @@ fn hold(
 
 fn explains_exist(checks: &Checks) -> Result<(), CheckError> {
     for check in &checks.checks {
-        if let Some(unknown) = check.explains.iter().find(|id| checks.get(id).is_none()) {
+        if let Some(unknown) = check.explains.iter().map(|edge| &edge.id).find(|id| checks.get(id).is_none()) {
             let ids = checks.checks.iter().map(|check| (check.id.as_str(), check.id.as_str()));
             let hint = nearest(unknown, ids).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             let message = format!("check `{}` explains `{unknown}`, which does not exist{hint}", check.id);
@@ -307,7 +355,8 @@ fn cycle<'c>(
         return Some(way[start..].iter().copied().chain([check.id.as_str()]).collect());
     }
     way.push(&check.id);
-    let found = check.explains.iter().filter_map(|id| checks.get(id)).find_map(|next| cycle(checks, next, way, done));
+    let found =
+        check.explains.iter().filter_map(|edge| checks.get(&edge.id)).find_map(|next| cycle(checks, next, way, done));
     way.pop();
     done.push(&check.id);
     found

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::nearest;
 use crate::facts::NodeFacts;
 use crate::facts::cluster::Member;
+use crate::failure::Failure;
 
 /// The type of a fact.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +48,9 @@ pub(super) static ROOT: LazyLock<Shape> = LazyLock::new(|| {
     fields.insert("member".to_owned(), from_schema(schemars::schema_for!(Member).as_value()));
     let phase = Field { shape: Shape::Text, nullable: true };
     let roles = Field::of(Shape::List(Box::new(Field::of(Shape::Text))));
-    let node = BTreeMap::from([("phase".to_owned(), phase), ("roles".to_owned(), roles)]);
+    let failure = Field { nullable: true, ..from_schema(schemars::schema_for!(Failure).as_value()) };
+    let node =
+        BTreeMap::from([("phase".to_owned(), phase), ("roles".to_owned(), roles), ("failure".to_owned(), failure)]);
     fields.insert("node".to_owned(), Field::of(Shape::Struct(node)));
     Shape::Struct(fields)
 });

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use crate::cli::{BoundsArgs, TerminalArgs};
+use crate::checks::Checks;
+use crate::cli::{BoundsArgs, ChecksArgs, TerminalArgs};
 use crate::collect::{Collector, Host, Way};
 use crate::config::Config;
 use crate::environment::Environment;
@@ -268,6 +269,17 @@ impl Fleet {
         });
         refused.collect()
     }
+}
+
+/// The built-in checks with the user's own: those of `--checks`, else of the directory `checks` beside each inventory.
+pub(super) fn checks(args: &ChecksArgs, sources: &[String]) -> anyhow::Result<Checks> {
+    let beside = |source: &String| Some(Path::new(source).parent()?.join("checks")).filter(|dir| dir.is_dir());
+    let mut dirs: Vec<PathBuf> = match &args.dir {
+        Some(dir) => vec![dir.clone()],
+        None => sources.iter().filter_map(beside).collect(),
+    };
+    dirs.dedup();
+    Ok(Checks::load_with(&dirs)?)
 }
 
 /// Where runs are kept.

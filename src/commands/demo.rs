@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::common::{self, Bounds};
 use super::sweep::{Show, Sweep};
 use super::{Context, hosts};
+use crate::checks::Checks;
 use crate::cli::{DemoArgs, HostsArgs};
 use crate::config;
 use crate::demo::Fleet;
@@ -58,6 +59,7 @@ pub(super) fn run(
         keep: None,
         sources: Vec::new(),
         warnings: chosen.warnings,
+        checks: Checks::built_in()?,
         show: Show { format: args.output, style: common::style(context.terminal, context.environment) },
     };
     let code = sweep.run(context, quit)?;

@@ -1,14 +1,11 @@
 //! `seaworthy explain ID|AREA`: what a check looks at, what its failure means and what to do about it.
 
 use super::common::{self, UsageError};
-use crate::checks::{Checks, doc};
+use crate::checks::doc;
 use crate::cli::ExplainArgs;
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
-    let checks = match &args.checks {
-        Some(dir) => Checks::load_with(dir)?,
-        None => Checks::built_in()?,
-    };
+    let checks = common::checks(&args.checks, &[])?;
     let text = match &args.topic {
         None => checks.areas().iter().map(|area| doc::list(area, &checks)).collect::<Vec<_>>().join("\n"),
         Some(topic) => {

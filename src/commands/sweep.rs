@@ -11,7 +11,8 @@ use futures::{StreamExt, pin_mut};
 
 use super::common::{self, Bounds, Fleet, Planned};
 use super::{Context, hosts};
-use crate::cli::{HostsArgs, Rerun, SweepArgs};
+use crate::checks::Checks;
+use crate::cli::{Rerun, SweepArgs};
 use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::exit::ExitCode;
 use crate::fanout::{Stop, fan_out};
@@ -41,9 +42,9 @@ pub(super) fn run(
     if let Some(wanted) = &args.from {
         // A path needs no directory of runs.
         let runs = runs().unwrap_or_default();
-        return replay(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context, show);
+        return replay(&run::find(&runs, wanted, Some("sweep"))?, args, context, show);
     }
-    let earlier = args.rerun.map(|which| earlier(&runs()?, which)).transpose()?;
+    let earlier = args.rerun.map(|which| earlier(&runs()?, which, args)).transpose()?;
     let remembered = earlier.as_ref().map(|earlier| earlier.sources.as_slice()).unwrap_or_default();
     let playbook = playbook::parse(playbook::HEALTH_SWEEP)
         .map_err(|reason| anyhow::anyhow!("the built-in playbook health-sweep is wrong: {reason}"))?;
@@ -66,6 +67,7 @@ pub(super) fn run(
     }
     let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
     let planned = common::plan(&chosen.inventory, &wanted, &overrides);
+    let checks = common::checks(&args.checks, &chosen.sources)?;
     let keep = if args.keep.no_save { None } else { Some(runs()?) };
     let sweep = Sweep {
         planned,
@@ -73,6 +75,7 @@ pub(super) fn run(
         keep: keep.as_deref(),
         sources: chosen.sources,
         warnings: chosen.warnings,
+        checks,
         show,
     };
     sweep.run(context, quit)
@@ -93,6 +96,7 @@ pub(super) struct Sweep<'s> {
     pub(super) keep: Option<&'s Path>,
     pub(super) sources: Vec<String>,
     pub(super) warnings: Vec<String>,
+    pub(super) checks: Checks,
     pub(super) show: Show,
 }
 
@@ -139,7 +143,7 @@ impl Sweep<'_> {
             events.send(Event::Warning(error.to_string()));
         }
         common::end_display(display);
-        let report = fleet::report(&run_file, &records);
+        let report = fleet::report(&run_file, &records, &self.checks);
         self.show.print(&report, &records, context)?;
         if let (Some((directory, Ok(()))), false) = (kept, context.terminal.quiet) {
             let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
@@ -268,22 +272,23 @@ impl Show {
 }
 
 /// Prints a saved run again.
-fn replay(directory: &Path, args: &HostsArgs, context: &Context<'_>, show: Show) -> anyhow::Result<ExitCode> {
+fn replay(directory: &Path, args: &SweepArgs, context: &Context<'_>, show: Show) -> anyhow::Result<ExitCode> {
     let saved = Saved::load(directory)?;
     let mut records = saved.records;
     let mut told: Vec<String> = saved.damaged.iter().map(ToString::to_string).collect();
     if saved.run.duration_ms.is_none() {
         told.push(format!("the run {} did not end by itself; what it read is shown", saved.run.id));
     }
-    if !args.limit.is_empty() {
+    if !args.hosts.limit.is_empty() {
         let inventory = Inventory::of(saved.run.hosts.iter().map(|host| (host.name.as_str(), host.groups.as_slice())))?;
         let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
-        let selection = inventory.select(&Limit::parse(&args.limit, &read_file)?)?;
+        let selection = inventory.select(&Limit::parse(&args.hosts.limit, &read_file)?)?;
         let names: BTreeSet<&str> = selection.hosts.iter().map(|host| inventory.host_name(*host)).collect();
         records.retain(|record| names.contains(record.name.as_str()));
     }
     common::warn(&told);
-    let report = fleet::report(&saved.run, &records);
+    let checks = common::checks(&args.checks, &saved.run.sources)?;
+    let report = fleet::report(&saved.run, &records, &checks);
     show.print(&report, &records, context)?;
     Ok(ExitCode::from_counts(&report.run.counts))
 }
@@ -295,10 +300,11 @@ struct Earlier {
     sources: Vec<String>,
 }
 
-fn earlier(runs: &Path, which: Rerun) -> anyhow::Result<Earlier> {
+fn earlier(runs: &Path, which: Rerun, args: &SweepArgs) -> anyhow::Result<Earlier> {
     let directory = run::find(runs, "last", Some("sweep"))?;
     let saved = Saved::load(&directory).context("cannot tell which hosts to take again")?;
-    let report = fleet::report(&saved.run, &saved.records);
+    let checks = common::checks(&args.checks, &saved.run.sources)?;
+    let report = fleet::report(&saved.run, &saved.records, &checks);
     let wanted = |outcome: Outcome| match which {
         Rerun::Failed => matches!(outcome, Outcome::Fail | Outcome::Unreachable | Outcome::Unknown),
         Rerun::Unreachable => outcome == Outcome::Unreachable,

@@ -1,5 +1,267 @@
-//! From what was read to what is wrong. Pure and deterministic: text and facts in, values out.
+//! From findings to root causes: which faults explain which, which are left, how sure that is, and what they are not.
 //!
-//! So far: the classifier of `kubeadm join` output, which needs no node.
+//! - [`phase`]: where a node stands in its life; comes before any check.
+//! - `graph`: one node's faults and the edges between them.
+//! - [`root_cause`]: what comes out.
+//! - [`node`] and `cells`: what one node amounts to in the table.
+//! - [`join_log`]: the classifier of `kubeadm join` output, which needs no node.
+//!
+//! Pure and deterministic: facts, findings and text in, values out.
 
+mod cells;
+mod graph;
 pub mod join_log;
+pub mod node;
+pub mod phase;
+pub mod root_cause;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checks::{Check, Checks, Finding, Severity};
+use crate::names;
+use crate::target::Role;
+use crate::verdict::{Area, Verdict};
+use graph::{Causes, Graph};
+use root_cause::{Confidence, Consequence, NotTheCause, Reservation, RootCause, Scope};
+
+/// One node of a run with what every check says about it.
+#[derive(Debug)]
+pub struct NodeFindings {
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub findings: Vec<Finding>,
+}
+
+/// Names the causes of a run, worst first, and fills in `explained_by` of every finding.
+pub fn diagnose(nodes: &mut [NodeFindings], checks: &Checks) -> Vec<RootCause> {
+    let graph = Graph::new(checks);
+    let mut found: BTreeMap<&str, Vec<Case<'_>>> = BTreeMap::new();
+    let mut explained: Vec<Vec<(usize, String)>> = Vec::with_capacity(nodes.len());
+    let wide: Vec<&Finding> = nodes
+        .iter()
+        .filter(|node| node.roles.contains(&Role::ControlPlane))
+        .flat_map(|node| graph.wide(&node.findings))
+        .collect();
+    for node in nodes.iter() {
+        let (cases, links) = of_node(node, &graph, &wide);
+        for case in cases {
+            found.entry(case.finding.id.as_str()).or_default().push(case);
+        }
+        explained.push(links);
+    }
+    let judged =
+        nodes.iter().filter(|node| node.findings.iter().any(|finding| finding.verdict == Verdict::Pass)).count();
+    let mut wider: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for node in nodes.iter() {
+        wide_consequences(node, &graph, &wide, &mut wider);
+    }
+    let mut causes: Vec<(Rank, RootCause)> = found
+        .into_iter()
+        .filter_map(|(id, cases)| {
+            let check = checks.get(id)?;
+            Some(fold(check, cases, judged, wider.get(id).map_or(&[][..], Vec::as_slice), checks))
+        })
+        .collect();
+    causes.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    for (node, links) in nodes.iter_mut().zip(explained) {
+        for (place, cause) in links {
+            node.findings[place].explained_by = Some(cause);
+        }
+    }
+    causes.into_iter().map(|(_, cause)| cause).collect()
+}
+
+/// A fault of one node that nothing else of it explains.
+struct Case<'f> {
+    node: &'f NodeFindings,
+    finding: &'f Finding,
+    explains: Vec<&'f str>,
+    unknown: BTreeSet<String>,
+}
+
+impl Case<'_> {
+    fn confidence(&self) -> Confidence {
+        if self.finding.certain {
+            Confidence::Certain
+        } else if self.explains.len() >= 2 {
+            Confidence::Likely
+        } else {
+            Confidence::Possible
+        }
+    }
+
+    /// A consequence counts one, two facts that contradict each other count two.
+    fn score(&self) -> usize {
+        self.explains.len() + if self.finding.certain { 2 } else { 0 }
+    }
+}
+
+/// A node's roots, and what explains each other finding of it by its place.
+fn of_node<'f>(node: &'f NodeFindings, graph: &Graph<'_>, wide: &[&Finding]) -> (Vec<Case<'f>>, Vec<(usize, String)>) {
+    let of_node = graph.of_node(&node.findings, wide);
+    let mut roots: Vec<Case<'f>> = Vec::new();
+    let mut followers: Vec<(&'f Finding, Causes)> = Vec::new();
+    let mut links = Vec::new();
+    for (place, finding) in node.findings.iter().enumerate().filter(|(_, finding)| finding.is_fault()) {
+        let causes = of_node.causes(finding);
+        match &causes.nearest {
+            Some(nearest) => {
+                links.push((place, nearest.clone()));
+                followers.push((finding, causes));
+            }
+            None => roots.push(Case { node, finding, explains: Vec::new(), unknown: causes.unknown }),
+        }
+    }
+    for root in &mut roots {
+        let own = followers.iter().filter(|(_, causes)| causes.roots.contains(&root.finding.id));
+        root.explains = own.map(|(follower, _)| follower.id.as_str()).collect();
+    }
+    (roots, links)
+}
+
+/// What the control planes' faults bring about on other nodes: (check, node) by cause.
+fn wide_consequences<'f>(
+    node: &'f NodeFindings,
+    graph: &Graph<'_>,
+    wide: &[&'f Finding],
+    into: &mut BTreeMap<&'f str, Vec<(&'f str, &'f str)>>,
+) {
+    if wide.is_empty() {
+        return;
+    }
+    let of_node = graph.of_node(&node.findings, wide);
+    for finding in node.findings.iter().filter(|finding| finding.is_fault()) {
+        let causes = of_node.causes(finding);
+        for cause in wide.iter().filter(|cause| causes.roots.contains(&cause.id)) {
+            into.entry(cause.id.as_str()).or_default().push((finding.id.as_str(), node.name.as_str()));
+        }
+    }
+}
+
+/// The order of root causes: what breaks things first, then what explains most, then the lowest layer.
+type Rank = (Verdict, Reverse<usize>, Reverse<usize>, usize, Severity);
+
+/// All nodes' cases of one check as one cause.
+fn fold(
+    check: &Check,
+    mut cases: Vec<Case<'_>>,
+    judged: usize,
+    wider: &[(&str, &str)],
+    checks: &Checks,
+) -> (Rank, RootCause) {
+    cases.sort_by(|a, b| names::natural_cmp(&a.node.name, &b.node.name));
+    let score = cases.iter().map(Case::score).max().unwrap_or(0) + wider.len();
+    let confidence = cases.iter().map(Case::confidence).min().unwrap_or(Confidence::Possible);
+    let verdict = cases.iter().map(|case| case.finding.verdict).min().unwrap_or(Verdict::Fail);
+    let mut explains: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for case in &cases {
+        for id in &case.explains {
+            explains.entry(id).or_default().insert(&case.node.name);
+        }
+    }
+    for (id, node) in wider {
+        explains.entry(id).or_default().insert(node);
+    }
+    let title = |id: &str| checks.get(id).map_or_else(|| id.to_owned(), |check| check.title.clone());
+    let consequences = explains
+        .into_iter()
+        .map(|(id, nodes)| Consequence { id: id.to_owned(), title: title(id), nodes: nodes.len() })
+        .collect();
+    let reservations = match confidence {
+        Confidence::Certain => Vec::new(),
+        Confidence::Likely | Confidence::Possible => reservations(&cases, &title),
+    };
+    let rank = (verdict, Reverse(score), Reverse(cases.len()), layer(check.area()), check.severity);
+    // Two thirds, and more than one node.
+    let scope = if cases.len() >= 2 && cases.len() * 3 >= judged * 2 { Scope::Fleet } else { Scope::Node };
+    // The first node of those that are surest is the one to show.
+    let shown = cases.iter().min_by_key(|case| (case.finding.verdict, case.confidence()));
+    let cause = RootCause {
+        id: check.id.clone(),
+        title: check.title.clone(),
+        message: shown.map(|case| case.finding.message.clone()).unwrap_or_default(),
+        verdict,
+        severity: check.severity,
+        confidence,
+        scope,
+        evidence: shown.map(|case| case.finding.evidence.clone()).unwrap_or_default(),
+        not_the_cause: if verdict == Verdict::Fail { not_the_cause(&cases) } else { Vec::new() },
+        nodes: cases.iter().map(|case| case.node.name.clone()).collect(),
+        explains: consequences,
+        reservations,
+        remedy: check.remedy.clone(),
+    };
+    (rank, cause)
+}
+
+/// What lies behind a root and could not be read, with the reason of the first node.
+fn reservations(cases: &[Case<'_>], title: &impl Fn(&str) -> String) -> Vec<Reservation> {
+    let mut reasons: BTreeMap<&str, &str> = BTreeMap::new();
+    for case in cases {
+        for id in &case.unknown {
+            let why =
+                case.node.findings.iter().find(|finding| finding.id == *id).map_or("", |finding| &finding.message);
+            reasons.entry(id).or_insert(why);
+        }
+    }
+    let reservation =
+        |(id, why): (&str, &str)| Reservation { id: id.to_owned(), title: title(id), why: why.to_owned() };
+    reasons.into_iter().map(reservation).collect()
+}
+
+/// What is normal in the phase of all of these nodes although it looks like a fault, and the areas that were read and are
+/// sound on all of them.
+fn not_the_cause(cases: &[Case<'_>]) -> Vec<NotTheCause> {
+    let mut said: Vec<NotTheCause> = Vec::new();
+    let everywhere = |of_node: &dyn Fn(&NodeFindings) -> bool| cases.iter().all(|case| of_node(case.node));
+    let Some(first) = cases.first() else { return said };
+    for finding in first.node.findings.iter().filter(|finding| finding.verdict == Verdict::Expected) {
+        if everywhere(&|node| node.findings.iter().any(|f| f.id == finding.id && f.verdict == Verdict::Expected)) {
+            said.push(NotTheCause { what: finding.title.clone(), why: "normal in this phase".to_owned() });
+        }
+    }
+    for area in SOUND {
+        let sound = |node: &NodeFindings| {
+            let of_area: Vec<&Finding> = node.findings.iter().filter(|f| Area::of_check(&f.id) == Some(area)).collect();
+            of_area.iter().any(|f| f.verdict == Verdict::Pass)
+                && of_area
+                    .iter()
+                    .all(|f| matches!(f.verdict, Verdict::Pass | Verdict::NotApplicable | Verdict::Expected))
+        };
+        if everywhere(&sound) {
+            said.push(NotTheCause { what: area.name().to_owned(), why: "read and sound".to_owned() });
+        }
+    }
+    said
+}
+
+/// The areas that people suspect.
+const SOUND: [Area; 7] =
+    [Area::Mounts, Area::Disk, Area::Permissions, Area::Time, Area::Nfs, Area::Containerd, Area::Cni];
+
+/// From the bottom up: of two causes that explain equally much, the lower one comes first.
+fn layer(area: &str) -> usize {
+    const LAYERS: [&str; 19] = [
+        "ssh",
+        "identity",
+        "system",
+        "time",
+        "mounts",
+        "disk",
+        "nfs",
+        "kernel",
+        "permissions",
+        "firewall",
+        "containerd",
+        "kubelet",
+        "control-plane",
+        "join",
+        "cni",
+        "flannel",
+        "node",
+        "cluster",
+        "upgrade",
+    ];
+    LAYERS.iter().position(|known| *known == area).unwrap_or(LAYERS.len())
+}

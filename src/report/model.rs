@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::checks::Finding;
+use crate::diagnose::root_cause::RootCause;
 use crate::failure::Failure;
 use crate::names;
 use crate::target::Role;
@@ -19,17 +21,25 @@ pub const REPORT_SCHEMA: &str = "seaworthy/v1";
 pub struct Report {
     pub schema: &'static str,
     pub run: RunInfo,
+    /// What to put right, worst first; what only deserves a look comes last, with the verdict `warn`.
+    pub root_causes: Vec<RootCause>,
     /// Problems first, then by natural order of the names (`node2` before `node10`).
     pub nodes: Vec<NodeReport>,
 }
 
 impl Report {
     /// Brings the nodes into the report's order and counts them. `started` is RFC 3339, UTC.
-    pub fn new(id: String, started: String, duration: Duration, mut nodes: Vec<NodeReport>) -> Self {
+    pub fn new(
+        id: String,
+        started: String,
+        duration: Duration,
+        mut nodes: Vec<NodeReport>,
+        root_causes: Vec<RootCause>,
+    ) -> Self {
         nodes.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| names::natural_cmp(&a.name, &b.name)));
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes) };
-        Self { schema: REPORT_SCHEMA, run, nodes }
+        Self { schema: REPORT_SCHEMA, run, root_causes, nodes }
     }
 }
 
@@ -71,6 +81,34 @@ impl Counts {
     }
 }
 
+/// How many checks came out in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckCounts {
+    pub fail: usize,
+    pub warn: usize,
+    pub unknown: usize,
+    pub pass: usize,
+    pub expected: usize,
+    pub not_applicable: usize,
+}
+
+impl CheckCounts {
+    pub fn of(findings: &[Finding]) -> Self {
+        let mut counts = Self::default();
+        for finding in findings {
+            match finding.verdict {
+                Verdict::Fail => counts.fail += 1,
+                Verdict::Warn => counts.warn += 1,
+                Verdict::Unknown => counts.unknown += 1,
+                Verdict::Pass => counts.pass += 1,
+                Verdict::Expected => counts.expected += 1,
+                Verdict::NotApplicable => counts.not_applicable += 1,
+            }
+        }
+        counts
+    }
+}
+
 /// How one node ended, worst first: the order of every report, and what [`Counts`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
@@ -96,6 +134,10 @@ pub struct NodeReport {
     pub timings: Timings,
     /// One cell per area, in the table's order; empty when nothing was read.
     pub areas: Vec<AreaCell>,
+    /// How the checks came out.
+    pub checks: CheckCounts,
+    /// What failed, warns, is normal only in this phase, or could not be judged; worst first. What passes is only counted.
+    pub findings: Vec<Finding>,
     /// `null` when nothing was read.
     pub facts: Option<crate::facts::NodeFacts>,
 }

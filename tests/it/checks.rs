@@ -1,27 +1,24 @@
 //! The checks that come with the program: on recorded nodes, in the documentation and through `seaworthy explain`.
 
 use assert_cmd::Command;
-use seaworthy::checks::{Checks, Finding, doc};
+use seaworthy::checks::{Checks, Finding, Subject, doc};
 use seaworthy::facts::cluster::Member;
 use seaworthy::facts::{Fact, NodeFacts};
 use seaworthy::target::Role;
 use seaworthy::verdict::{Phase, Verdict};
 
-use crate::facts::{case, judge};
+use crate::facts::{case, report};
 
 /// What the built-in checks say about every node of a recorded run.
 fn findings(name: &str) -> Vec<(String, Vec<Finding>)> {
-    let checks = Checks::built_in().unwrap();
-    let records = case(name);
-    let (view, judged) = judge(&records);
-    records
-        .iter()
-        .zip(judged)
-        .map(|(record, (facts, assessment))| {
-            let member = &view.members[&record.name];
-            (record.name.clone(), checks.evaluate(&facts, assessment.phase, &assessment.roles, member))
-        })
-        .collect()
+    report(&case(name)).nodes.into_iter().map(|node| (node.name, node.findings)).collect()
+}
+
+/// What the built-in checks say about facts alone.
+fn evaluate(facts: &NodeFacts, phase: Option<Phase>) -> Vec<Finding> {
+    let member = Member::default();
+    let subject = Subject { facts, phase, roles: &[Role::Worker], member: &member, failure: None };
+    Checks::built_in().unwrap().evaluate(&subject)
 }
 
 fn with(findings: &[Finding], verdict: Verdict) -> Vec<&str> {
@@ -72,8 +69,7 @@ fn recorded_faults_are_found() {
 
 #[test]
 fn what_could_not_be_read_is_unknown_and_says_why() {
-    let checks = Checks::built_in().unwrap();
-    let found = checks.evaluate(&NodeFacts::default(), Some(Phase::Ready), &[Role::Worker], &Member::default());
+    let found = evaluate(&NodeFacts::default(), Some(Phase::Ready));
     assert_eq!(with(&found, Verdict::Fail), [""; 0]);
     assert_eq!(with(&found, Verdict::Warn), [""; 0]);
     let standalone = found.iter().find(|finding| finding.id == "kubelet/standalone").unwrap();
@@ -83,11 +79,10 @@ fn what_could_not_be_read_is_unknown_and_says_why() {
 
 #[test]
 fn an_unknown_fact_does_not_matter_where_another_one_decides() {
-    let checks = Checks::built_in().unwrap();
     let mut facts = NodeFacts::default();
     facts.certs.kubelet_client.not_yet_valid = Fact::Known(true);
     let of = |phase, facts: &NodeFacts| {
-        let found = checks.evaluate(facts, phase, &[Role::Worker], &Member::default());
+        let found = evaluate(facts, phase);
         found.into_iter().find(|finding| finding.id == "kubelet/client-certificate-expired").unwrap().verdict
     };
     assert_eq!(of(Some(Phase::Ready), &facts), Verdict::Fail);
@@ -158,7 +153,8 @@ const OWN: &str = "\
 fn load(text: &str) -> Result<Checks, String> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("own.yaml"), text).unwrap();
-    Checks::load_with(dir.path()).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+    Checks::load_with(&[dir.path().to_owned()])
+        .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
 }
 
 #[test]
@@ -219,7 +215,10 @@ fn a_user_adds_checks_and_changes_built_in_ones() {
     let checks = load(&format!("{OWN}{changes}")).unwrap_or_else(|error| panic!("{error}"));
     let mut facts = NodeFacts::default();
     facts.system.cpus = Fact::Known(3);
-    let found = checks.evaluate(&facts, Some(Phase::Ready), &[Role::Worker], &Member::default());
+    let member = Member::default();
+    let subject =
+        Subject { facts: &facts, phase: Some(Phase::Ready), roles: &[Role::Worker], member: &member, failure: None };
+    let found = checks.evaluate(&subject);
     let own = found.iter().find(|finding| finding.id == "site/hugepages").unwrap();
     assert_eq!(own.verdict, Verdict::Fail);
     assert!(!found.iter().any(|finding| finding.id == "kernel/swap-on"));

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use proptest::prelude::*;
-use seaworthy::assess::{Assessment, assess};
+use seaworthy::checks::Checks;
 use seaworthy::facts::cluster::{ClusterView, view};
 use seaworthy::facts::{Fact, NodeFacts, parse};
+use seaworthy::fleet;
 use seaworthy::record::{Capture, Record, Section};
+use seaworthy::report::model::{NodeReport, Report};
+use seaworthy::run::RunFile;
 use seaworthy::verdict::{Area, Verdict};
 
 /// The records of `tests/cases/<case>`, by name.
@@ -19,16 +23,22 @@ pub(crate) fn case(case: &str) -> Vec<Record> {
     paths.iter().map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
 }
 
-/// Facts and assessment of every record of a run.
-pub(crate) fn judge(records: &[Record]) -> (ClusterView, Vec<(NodeFacts, Assessment)>) {
+/// The report on recorded nodes by the built-in checks.
+pub(crate) fn report(records: &[Record]) -> Report {
+    let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
+    fleet::report(&run, records, &Checks::built_in().unwrap())
+}
+
+/// Facts and entry of every record of a run, in the records' order.
+pub(crate) fn judge(records: &[Record]) -> (ClusterView, Vec<(NodeFacts, NodeReport)>) {
     let facts: BTreeMap<String, NodeFacts> =
         records.iter().map(|record| (record.name.clone(), parse(record))).collect();
-    let view = view(&facts);
+    let report = report(records);
     let judged = records.iter().map(|record| {
-        let facts = &facts[&record.name];
-        (facts.clone(), assess(record, facts, &view))
+        let node = report.nodes.iter().find(|node| node.name == record.name).unwrap();
+        (facts[&record.name].clone(), node.clone())
     });
-    (view.clone(), judged.collect())
+    (view(&facts), judged.collect())
 }
 
 /// One line per node and one per area that is not plainly fine.

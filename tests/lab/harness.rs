@@ -231,7 +231,20 @@ pub(crate) fn cluster() -> Option<&'static Lab> {
 /// One sweep of the whole fleet but the crowd, which every test about a node's state looks at.
 pub(crate) fn swept(fleet: &Lab) -> &'static Sweep {
     static SWEPT: OnceLock<Sweep> = OnceLock::new();
-    SWEPT.get_or_init(|| fleet.sweep("all:!crowd*", &["--connect-timeout", "4s", "--timeout", TIMEOUT]))
+    SWEPT.get_or_init(|| {
+        if has_kubernetes() {
+            settle(fleet);
+        }
+        fleet.sweep_alone("all:!crowd*", &["--connect-timeout", "4s", "--timeout", TIMEOUT])
+    })
+}
+
+/// Waits until the control plane answers as quickly as on a machine that is not busy: all nodes boot at the same time, and
+/// what they start with would otherwise be read as an API server that is down.
+fn settle(fleet: &Lab) {
+    let ready = "timeout 2 kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /readyz || true";
+    let answers = || fleet.exec("master", ready).trim() == "ok";
+    assert!(eventually(Duration::from_secs(120), answers), "the control plane does not answer within 2 s");
 }
 
 /// A name for a lab of this process.

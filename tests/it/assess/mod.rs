@@ -62,7 +62,7 @@ fn apply(record: &mut Record, change: &Change) {
 }
 
 /// What the first node of a case says after the changes.
-fn broken(name: &str, node: &str, changes: &[Change]) -> seaworthy::assess::Assessment {
+fn broken(name: &str, node: &str, changes: &[Change]) -> seaworthy::report::model::NodeReport {
     let mut records = case(name);
     let index = records.iter().position(|record| record.name == node).unwrap();
     for change in changes {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use seaworthy::failure::{Failure, FailureKind};
-use seaworthy::report::model::{NodeReport, Report};
+use seaworthy::report::model::{CheckCounts, NodeReport, Report};
 use seaworthy::report::style::Style;
 use seaworthy::target::Role;
 use seaworthy::timings::Timings;
@@ -52,6 +52,8 @@ pub(super) fn healthy(name: &str, disk: u32) -> NodeReport {
             cell(Area::Time, Pass, "ok", &[]),
             cell(Area::Api, Verdict::NotApplicable, "", &[]),
         ],
+        checks: CheckCounts::default(),
+        findings: Vec::new(),
         facts: Some(seaworthy::facts::NodeFacts::default()),
     }
 }
@@ -86,6 +88,7 @@ pub(super) fn report(nodes: Vec<NodeReport>) -> Report {
         "2026-07-26T13:41:02Z".to_owned(),
         Duration::from_millis(8_412),
         nodes,
+        Vec::new(),
     )
 }
 

@@ -1,0 +1,121 @@
+//! The cells of the table: each area's findings folded into a verdict, a few words and the reasons.
+
+use crate::checks::{Finding, Severity};
+use crate::facts::disk::Space;
+use crate::facts::{Fact, NodeFacts};
+use crate::verdict::{Area, AreaCell, Phase, Verdict};
+
+/// One cell per area, in the table's order.
+pub(super) fn cells(facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding]) -> Vec<AreaCell> {
+    Area::ALL.into_iter().map(|area| cell(area, facts, phase, findings)).collect()
+}
+
+fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding]) -> AreaCell {
+    let mut of_area: Vec<&Finding> =
+        findings.iter().filter(|finding| Area::of_check(&finding.id) == Some(area)).filter(|f| counts(f)).collect();
+    of_area.sort_by_key(|finding| (finding.verdict, finding.severity));
+    let with = |verdict| of_area.iter().filter(move |finding| finding.verdict == verdict);
+    let reasons = |verdicts: &[Verdict]| -> Vec<String> {
+        let said = of_area.iter().filter(|finding| verdicts.contains(&finding.verdict));
+        said.map(|finding| finding.message.clone()).collect()
+    };
+    if let Some(worst) = of_area.iter().find(|finding| finding.is_fault()) {
+        let reasons = reasons(&[Verdict::Fail, Verdict::Warn]);
+        return AreaCell { area, verdict: worst.verdict, text: worst.cell.clone(), reasons };
+    }
+    let judged = of_area.iter().any(|finding| matches!(finding.verdict, Verdict::Pass | Verdict::Expected));
+    let missing = with(Verdict::Unknown).any(|finding| matters(finding, area));
+    if missing || (!judged && with(Verdict::Unknown).next().is_some()) {
+        let mut reasons = reasons(&[Verdict::Unknown]);
+        reasons.dedup();
+        return AreaCell { area, verdict: Verdict::Unknown, text: String::new(), reasons };
+    }
+    if let Some(expected) = with(Verdict::Expected).next() {
+        let text = format!("{}, expected", expected.cell);
+        return AreaCell { area, verdict: Verdict::Expected, text, reasons: reasons(&[Verdict::Expected]) };
+    }
+    if !judged || !applies(area, facts, phase) {
+        return AreaCell { area, verdict: Verdict::NotApplicable, text: "-".to_owned(), reasons: Vec::new() };
+    }
+    AreaCell { area, verdict: Verdict::Pass, text: calm(area, facts), reasons: Vec::new() }
+}
+
+/// What is only worth knowing colours no cell.
+fn counts(finding: &Finding) -> bool {
+    !(finding.is_fault() && finding.severity == Severity::Low)
+}
+
+/// Without it the area cannot be called sound. What only the API knows is the API's cell's matter.
+fn matters(finding: &Finding, area: Area) -> bool {
+    let asked_elsewhere = |path: &String| path.starts_with("member.") || path.starts_with("api.");
+    matches!(finding.severity, Severity::Blocker | Severity::High)
+        && (area == Area::Api || !finding.lacks.iter().all(asked_elsewhere))
+}
+
+fn applies(area: Area, facts: &NodeFacts, phase: Option<Phase>) -> bool {
+    match area {
+        Area::Nfs => facts.nfs.nfs_count != Fact::Known(0),
+        Area::Containerd | Area::Cni | Area::Kubelet => phase != Some(Phase::Unprepared),
+        Area::Api => matches!(phase, Some(Phase::JoinedNotReady | Phase::Ready | Phase::ControlPlane)),
+        Area::Mounts | Area::Disk | Area::Permissions | Area::Kernel | Area::Time => true,
+    }
+}
+
+/// The words of an area with nothing wrong in it.
+fn calm(area: Area, facts: &NodeFacts) -> String {
+    let said = match area {
+        Area::Disk => figures(&facts.disk.var_lib),
+        Area::Containerd => facts.containerd.version.known().cloned(),
+        Area::Cni => facts.cni.first_plugins.known().and_then(|plugins| plugins.first().cloned()),
+        Area::Kubelet if facts.kubelet.running.is_true() => Some("running".to_owned()),
+        _ => None,
+    };
+    said.unwrap_or_else(|| "ok".to_owned())
+}
+
+/// `2% of 456G`
+fn figures(space: &Space) -> Option<String> {
+    match (&space.used_percent, &space.size_kib) {
+        (Fact::Known(used), Fact::Known(size)) => Some(format!("{used}% of {}", size_text(*size))),
+        (Fact::Known(used), _) => Some(format!("{used}%")),
+        _ => None,
+    }
+}
+
+/// As `df -h`: powers of 1024, rounded up, one decimal below ten.
+fn size_text(kib: u64) -> String {
+    let mut unit: u64 = 1;
+    for suffix in ["K", "M", "G", "T", "P"] {
+        let tenths = kib.saturating_mul(10).div_ceil(unit);
+        if tenths < 100 && suffix != "K" {
+            return format!("{}.{}{suffix}", tenths / 10, tenths % 10);
+        }
+        let whole = kib.div_ceil(unit);
+        if whole < 1024 {
+            return format!("{whole}{suffix}");
+        }
+        unit = unit.saturating_mul(1024);
+    }
+    format!("{}P", kib.div_ceil(1 << 40))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_as_df_prints_them() {
+        for (kib, text) in [
+            (0, "0K"),
+            (1023, "1023K"),
+            (1024, "1.0M"),
+            (5120, "5.0M"),
+            (478_114_568, "456G"),
+            (1_922_728_840, "1.8T"),
+            (10 * 1024 * 1024, "10G"),
+            (u64::MAX, "16777216P"),
+        ] {
+            assert_eq!(size_text(kib), text, "{kib}");
+        }
+    }
+}
