@@ -113,19 +113,33 @@ pub struct ExecArgs {
 
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
-    /// What a `kubeadm join` printed, also within Ansible's output; `-` reads standard input
+    /// The nodes: names, groups, patterns as with --limit. Control planes and some siblings are read beside them
+    #[arg(value_name = "NODE", required_unless_present = "join_log")]
+    pub nodes: Vec<String>,
+    /// What a `kubeadm join` printed, also within Ansible's output; `-` reads standard input. Without NODE no host is needed
     #[arg(long, value_name = "FILE")]
-    pub join_log: PathBuf,
+    pub join_log: Option<PathBuf>,
     /// What to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: DiagnoseFormat,
+    /// Take a saved run instead of connecting: a directory, a run's id, or `last`
+    #[arg(long, value_name = "RUN")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    pub checks: ChecksArgs,
+    #[command(flatten)]
+    pub hosts: HostsArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub bounds: BoundsArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DiagnoseFormat {
     /// For people
     Text,
-    /// The document `seaworthy/join-log/v1`
+    /// The report's document with these nodes; without NODE the document `seaworthy/join-log/v1`
     Json,
 }
 

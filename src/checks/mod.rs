@@ -369,6 +369,12 @@ impl Checks {
         Ok(parse::load(BUILT_IN, &own)?)
     }
 
+    /// Nothing but the checks of one text.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        parse::load(&[("checks.yaml", text)], &[]).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     pub fn all(&self) -> &[Check] {
         &self.checks
     }

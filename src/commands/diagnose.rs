@@ -1,93 +1,127 @@
-//! `seaworthy diagnose --join-log FILE|-`: reads a log within bounds, classifies it, prints it. No node is needed.
+//! `seaworthy diagnose NODE…`: one node's whole story, with what its control plane and its siblings say, and with what its
+//! `kubeadm join` printed. Without NODE, a join log alone.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Context as _;
-
-use super::{Context, common};
+use super::common::{self, Bounds, UsageError};
+use super::sweep::{Show, Sweep, select};
+use super::{Context, hosts, join_log, sweep};
 use crate::cli::{DiagnoseArgs, DiagnoseFormat};
-use crate::diagnose::join_log::{self, Ending, JoinLog};
+use crate::diagnose::join_log::JoinLog;
 use crate::exit::ExitCode;
-use crate::report::json;
+use crate::fleet;
+use crate::inventory::limit::Limit;
+use crate::inventory::model::{HostId, Inventory};
+use crate::report::model::{Counts, Report};
+use crate::report::story::{self, More};
+use crate::report::{Format, json};
+use crate::run;
+use crate::target::Role;
 
-/// How much is read at once.
-const CHUNK: usize = 1 << 20;
+/// So many other nodes are read to compare with.
+const SIBLINGS: usize = 12;
 
-pub(super) fn run(args: &DiagnoseArgs, context: &Context<'_>) -> anyhow::Result<ExitCode> {
-    let log = classify(&args.join_log)?;
-    match args.output {
-        DiagnoseFormat::Json => common::print(|mut out| json::write_pretty(&log, &mut out))?,
-        DiagnoseFormat::Text => {
-            if let Some(nothing) = log.nothing {
-                anyhow::bail!("{}: {}", name(&args.join_log), join_log::nothing_says(nothing));
-            }
-            let text = join_log::render(&log, &common::style(context.terminal, context.environment));
-            common::print(|out| out.write_all(text.as_bytes()))?;
-        }
+pub(super) fn run(
+    args: &DiagnoseArgs,
+    context: &Context<'_>,
+    quit: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let log = args.join_log.as_deref().map(|path| Ok::<_, anyhow::Error>((path, join_log::read(path)?))).transpose()?;
+    if args.nodes.is_empty() {
+        let (path, log) = log.ok_or_else(|| UsageError::new("name a node, or a join log".to_owned()))?;
+        return join_log::show(path, &log, args.output, context);
     }
-    Ok(match log.ending {
-        Some(Ending::Joined) => ExitCode::Ok,
-        Some(Ending::Failed | Ending::CutOff) => ExitCode::Problems,
-        None => ExitCode::OwnError,
-    })
-}
-
-fn name(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
-}
-
-fn classify(path: &Path) -> anyhow::Result<JoinLog> {
-    let read = || {
-        if path == Path::new("-") {
-            return tail(&mut io::stdin().lock());
-        }
-        let mut file = File::open(path)?;
-        let size = file.metadata().map_or(0, |data| if data.is_file() { data.len() } else { 0 });
-        // One byte more than is kept, so that the classifier knows that something is missing.
-        let skipped = size.saturating_sub(join_log::MAX_BYTES as u64 + 1);
-        file.seek(SeekFrom::Start(skipped)).or_else(|error| if skipped == 0 { Ok(0) } else { Err(error) })?;
-        let (bytes, dropped) = tail(&mut file)?;
-        Ok((bytes, skipped + dropped))
+    if let Some((path, log)) = &log {
+        join_log::refuse_nothing(path, log)?;
+    }
+    let log = log.map(|(_, log)| log);
+    let config = hosts::configuration(context.environment)?;
+    if let Some(wanted) = &args.from {
+        let runs = common::runs_directory(None, &config.config, context.environment).unwrap_or_default();
+        let (run, records) = sweep::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
+        let named = select(&run, &args.nodes, context)?;
+        refuse_many(&named, log.as_ref())?;
+        let checks = common::checks(&args.checks, &run.sources)?;
+        let report = fleet::report(&run, &records, &checks);
+        return tell(&report, &named, log.as_ref(), args.output, context);
+    }
+    let chosen = hosts::choose(&args.hosts, None, &[], &config, context.environment)?;
+    let (named, read) = with_companions(&chosen.inventory, &chosen.hosts, args, context)?;
+    refuse_many(&named, log.as_ref())?;
+    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
+    let checks = common::checks(&args.checks, &chosen.sources)?;
+    let sweep = Sweep {
+        planned: common::plan(&chosen.inventory, &read, &overrides),
+        bounds: Bounds::new(&args.bounds, &config.config),
+        keep: None,
+        sources: chosen.sources,
+        warnings: chosen.warnings,
+        checks,
+        show: Show { format: Format::Json, style: common::style(context.terminal, context.environment) },
     };
-    let (bytes, before) = read().with_context(|| format!("cannot read {}", name(path)))?;
-    let mut log = join_log::classify(&bytes);
-    log.skipped_bytes += before;
-    Ok(log)
+    let swept = sweep.collect(context, quit)?;
+    let report = fleet::report(&swept.run, &swept.records, &swept.checks);
+    let code = tell(&report, &named, log.as_ref(), args.output, context)?;
+    Ok(if swept.interrupted { ExitCode::Interrupted } else { code })
 }
 
-/// Reads to the end and keeps the last bytes, one more than the classifier takes; and how many were dropped before them.
-/// Memory stays bounded whatever the other side sends.
-fn tail(from: &mut impl Read) -> io::Result<(Vec<u8>, u64)> {
-    let most = join_log::MAX_BYTES + 1;
-    let mut kept = Vec::new();
-    let mut dropped = 0;
-    loop {
-        let read = from.take(CHUNK as u64).read_to_end(&mut kept)?;
-        let excess = kept.len().saturating_sub(most);
-        // Dropped rarely: each time the rest is moved.
-        if excess > most / 2 || (read == 0 && excess > 0) {
-            kept.drain(..excess);
-            dropped += excess as u64;
-        }
-        if read == 0 {
-            return Ok((kept, dropped));
-        }
+fn refuse_many(named: &BTreeSet<String>, log: Option<&JoinLog>) -> anyhow::Result<()> {
+    if log.is_some() && named.len() > 1 {
+        return Err(UsageError::new(format!("a join log is one node's, and {} are named", named.len())).into());
     }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_is_kept() {
-        let (kept, dropped) = tail(&mut io::repeat(b'x').take(3 * CHUNK as u64).chain(&b"end"[..])).unwrap();
-        assert_eq!((kept.len(), dropped), (3 * CHUNK + 3, 0));
-        let total = 2 * join_log::MAX_BYTES as u64;
-        let (kept, dropped) = tail(&mut io::repeat(b'x').take(total - 3).chain(&b"end"[..])).unwrap();
-        assert!(kept.ends_with(b"xend"));
-        assert_eq!((kept.len(), kept.len() as u64 + dropped), (join_log::MAX_BYTES + 1, total));
+/// The named hosts, and with them every control plane and some siblings: what the API says of a node, and what a healthy
+/// node looks like.
+fn with_companions(
+    inventory: &Inventory,
+    hosts: &[HostId],
+    args: &DiagnoseArgs,
+    context: &Context<'_>,
+) -> anyhow::Result<(BTreeSet<String>, Vec<HostId>)> {
+    let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
+    let selection = inventory.select(&Limit::parse(&args.nodes, &read_file)?)?;
+    let mut siblings = 0;
+    let mut read: Vec<HostId> = selection.hosts.clone();
+    for host in hosts.iter().filter(|host| !selection.hosts.contains(host)) {
+        if inventory.role(*host) != Some(Role::ControlPlane) {
+            siblings += 1;
+            if siblings > SIBLINGS {
+                continue;
+            }
+        }
+        read.push(*host);
     }
+    let names = selection.hosts.iter().map(|host| inventory.host_name(*host).to_owned()).collect();
+    Ok((names, read))
+}
+
+/// Prints the named nodes of a report; the exit code is about them.
+fn tell(
+    report: &Report,
+    named: &BTreeSet<String>,
+    log: Option<&JoinLog>,
+    format: DiagnoseFormat,
+    context: &Context<'_>,
+) -> anyhow::Result<ExitCode> {
+    let own = report.only(named);
+    match format {
+        DiagnoseFormat::Json => common::print(|mut out| json::write_pretty(&own, &mut out))?,
+        DiagnoseFormat::Text => {
+            let style = common::style(context.terminal, context.environment);
+            common::print(|mut out| {
+                for (place, node) in own.nodes.iter().enumerate() {
+                    if place > 0 {
+                        writeln!(out)?;
+                    }
+                    story::write(report, node, More { join_log: log }, &style, &mut out)?;
+                }
+                Ok(())
+            })?;
+        }
+    }
+    let counts: Counts = own.run.counts;
+    Ok(ExitCode::from_counts(&counts))
 }

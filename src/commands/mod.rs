@@ -16,6 +16,7 @@ mod exec;
 mod explain;
 mod hosts;
 pub mod inventory;
+mod join_log;
 mod sweep;
 
 /// What every subcommand gets: how to talk to the terminal, where it runs, and which values clap took from where.
@@ -59,7 +60,7 @@ fn dispatch(
     match command {
         Command::Sweep(args) => return sweep::run(args, context, quit),
         Command::Exec(args) => return exec::run(args, context, quit),
-        Command::Diagnose(args) => return diagnose::run(args, context),
+        Command::Diagnose(args) => return diagnose::run(args, context, quit),
         Command::Demo(args) => return demo::run(args, context, quit),
         Command::Inventory(args) => inventory::run(args, context)?,
         Command::Explain(args) => explain::run(args)?,

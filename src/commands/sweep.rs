@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -12,7 +12,7 @@ use futures::{StreamExt, pin_mut};
 use super::common::{self, Bounds, Fleet, Planned};
 use super::{Context, hosts};
 use crate::checks::Checks;
-use crate::cli::{Rerun, SweepArgs};
+use crate::cli::{HostsArgs, Rerun, SweepArgs};
 use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::exit::ExitCode;
 use crate::fanout::{Stop, fan_out};
@@ -102,6 +102,14 @@ pub(super) struct Sweep<'s> {
 
 impl Sweep<'_> {
     pub(super) fn run(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<ExitCode> {
+        let (show, swept) = (self.show, self.collect(context, quit)?);
+        let report = fleet::report(&swept.run, &swept.records, &swept.checks);
+        show.print(&report, &swept.records, context)?;
+        Ok(swept.end(&report, context))
+    }
+
+    /// Reads all nodes, and keeps what they said.
+    pub(super) fn collect(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<Swept> {
         let started = (SystemTime::now(), Instant::now());
         let (events, display) = common::display(context.terminal, context.environment);
         for warning in self.warnings {
@@ -143,12 +151,27 @@ impl Sweep<'_> {
             events.send(Event::Warning(error.to_string()));
         }
         common::end_display(display);
-        let report = fleet::report(&run_file, &records, &self.checks);
-        self.show.print(&report, &records, context)?;
-        if let (Some((directory, Ok(()))), false) = (kept, context.terminal.quiet) {
+        let kept = kept.and_then(|(directory, kept)| kept.is_ok().then_some(directory));
+        Ok(Swept { run: run_file, records, checks: self.checks, interrupted, kept })
+    }
+}
+
+/// What a sweep read.
+pub(super) struct Swept {
+    pub(super) run: RunFile,
+    pub(super) records: Vec<Record>,
+    pub(super) checks: Checks,
+    pub(super) interrupted: bool,
+    kept: Option<PathBuf>,
+}
+
+impl Swept {
+    /// Says where the run is kept, and what it amounts to.
+    pub(super) fn end(self, report: &Report, context: &Context<'_>) -> ExitCode {
+        if let Some(directory) = self.kept.filter(|_| !context.terminal.quiet) {
             let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
         }
-        Ok(if interrupted { ExitCode::Interrupted } else { ExitCode::from_counts(&report.run.counts) })
+        if self.interrupted { ExitCode::Interrupted } else { ExitCode::from_counts(&report.run.counts) }
     }
 }
 
@@ -273,24 +296,39 @@ impl Show {
 
 /// Prints a saved run again.
 fn replay(directory: &Path, args: &SweepArgs, context: &Context<'_>, show: Show) -> anyhow::Result<ExitCode> {
+    let (run, records) = load(directory, &args.hosts, context)?;
+    let checks = common::checks(&args.checks, &run.sources)?;
+    let report = fleet::report(&run, &records, &checks);
+    show.print(&report, &records, context)?;
+    Ok(ExitCode::from_counts(&report.run.counts))
+}
+
+/// A saved run, within the limit.
+pub(super) fn load(
+    directory: &Path,
+    args: &HostsArgs,
+    context: &Context<'_>,
+) -> anyhow::Result<(RunFile, Vec<Record>)> {
     let saved = Saved::load(directory)?;
     let mut records = saved.records;
     let mut told: Vec<String> = saved.damaged.iter().map(ToString::to_string).collect();
     if saved.run.duration_ms.is_none() {
         told.push(format!("the run {} did not end by itself; what it read is shown", saved.run.id));
     }
-    if !args.hosts.limit.is_empty() {
-        let inventory = Inventory::of(saved.run.hosts.iter().map(|host| (host.name.as_str(), host.groups.as_slice())))?;
-        let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
-        let selection = inventory.select(&Limit::parse(&args.hosts.limit, &read_file)?)?;
-        let names: BTreeSet<&str> = selection.hosts.iter().map(|host| inventory.host_name(*host)).collect();
-        records.retain(|record| names.contains(record.name.as_str()));
+    if !args.limit.is_empty() {
+        let names = select(&saved.run, &args.limit, context)?;
+        records.retain(|record| names.contains(&record.name));
     }
     common::warn(&told);
-    let checks = common::checks(&args.checks, &saved.run.sources)?;
-    let report = fleet::report(&saved.run, &records, &checks);
-    show.print(&report, &records, context)?;
-    Ok(ExitCode::from_counts(&report.run.counts))
+    Ok((saved.run, records))
+}
+
+/// The hosts of a run that patterns select.
+pub(super) fn select(run: &RunFile, patterns: &[String], context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
+    let inventory = Inventory::of(run.hosts.iter().map(|host| (host.name.as_str(), host.groups.as_slice())))?;
+    let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
+    let selection = inventory.select(&Limit::parse(patterns, &read_file)?)?;
+    Ok(selection.hosts.iter().map(|host| inventory.host_name(*host).to_owned()).collect())
 }
 
 /// What `--rerun` takes from the last sweep.

@@ -14,6 +14,8 @@ pub mod join_log;
 pub mod node;
 pub mod phase;
 pub mod root_cause;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,14 +2,16 @@
 //!
 //! - [`model`]: the run and its nodes, the one thing that every format shows.
 //! - [`style`]: width, colour and signs; chosen at the edge.
-//! - `table`, `wide`: for people. `rows` folds equal nodes, `plan` decides which columns fit, `grid` lays out, `notes` and
-//!   `closing` stand below.
+//! - `table`, `wide`: for people. `rows` folds equal nodes, `plan` decides which columns fit, `grid` lays out, `causes`,
+//!   `notes` and `closing` stand below.
 //! - `json`, `jsonl`, `yaml`, `name`: for scripts. [`schema`] describes the first two.
+//! - [`story`]: one node with all that is known of it.
 //! - [`timings`]: where the time went.
 //! - [`outputs`]: the folded outputs of `exec`.
 //!
 //! Nothing here connects, judges or reads the environment, and nothing prints by itself.
 
+mod causes;
 mod closing;
 mod grid;
 pub(crate) mod json;
@@ -22,6 +24,7 @@ pub mod outputs;
 mod plan;
 mod rows;
 pub mod schema;
+pub mod story;
 pub mod style;
 mod table;
 pub mod timings;

@@ -1,5 +1,6 @@
 //! What every report shows: the run and one entry per node, problems first. The JSON document is this, serialised.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -40,6 +41,19 @@ impl Report {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes) };
         Self { schema: REPORT_SCHEMA, run, root_causes, nodes }
+    }
+
+    /// The same report about some of its nodes: their entries, their causes, and counts of them alone.
+    #[must_use]
+    pub fn only(&self, names: &BTreeSet<String>) -> Self {
+        let nodes: Vec<NodeReport> = self.nodes.iter().filter(|node| names.contains(&node.name)).cloned().collect();
+        let own = self.root_causes.iter().filter(|cause| cause.nodes.iter().any(|node| names.contains(node)));
+        Self {
+            schema: self.schema,
+            run: RunInfo { counts: Counts::of(&nodes), ..self.run.clone() },
+            root_causes: own.cloned().collect(),
+            nodes,
+        }
     }
 }
 

@@ -1,14 +1,14 @@
-//! What stands under the table: for every problem the reasons, said once for all nodes that share them.
+//! What stands under the table beside the root causes: why nodes could not be read, said once for all that share it.
 //!
-//! A [`Note`] is who, what and details; root causes are notes too, with more keys.
+//! A [`Note`] is who, what and details.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use crate::failure::FailureKind;
 use crate::names;
 use crate::report::grid;
-use crate::report::model::{NodeReport, Outcome};
+use crate::report::model::{NodeReport, Outcome, Report};
 use crate::report::style::{Style, Tone};
 use crate::text;
 use crate::verdict::Verdict;
@@ -33,15 +33,24 @@ pub(crate) struct Line {
     pub(crate) tone: Tone,
 }
 
-/// Writes the reasons of all nodes that are not fine; `false` when there is nothing to say.
-pub(crate) fn write(nodes: &[NodeReport], style: &Style, out: &mut impl Write) -> io::Result<bool> {
-    let shared = shared_notes(nodes, style);
+/// Writes the reasons of all nodes whose problem no root cause tells; `false` when there is nothing to say.
+pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io::Result<bool> {
+    let told: HashSet<&str> = report.root_causes.iter().flat_map(|cause| &cause.nodes).map(String::as_str).collect();
+    let untold = |node: &&NodeReport| match node.outcome() {
+        Outcome::Ok => false,
+        Outcome::Fail | Outcome::Warn => !told.contains(node.name.as_str()),
+        Outcome::Unreachable | Outcome::Unknown => true,
+    };
+    let notes = shared_notes(report.nodes.iter().filter(untold), style);
+    write_notes(&notes, style, out)?;
+    Ok(!notes.is_empty())
+}
+
+/// Writes notes below each other, their names in one column as far as these are short.
+pub(crate) fn write_notes(notes: &[Note], style: &Style, out: &mut impl Write) -> io::Result<()> {
     let cap = WIDEST_LABEL.min(style.width / 3);
-    let label = shared.iter().map(|note| text::width(&note.who)).filter(|width| *width <= cap).max().unwrap_or(2);
-    for note in &shared {
-        write_note(note, label, style, out)?;
-    }
-    Ok(!shared.is_empty())
+    let label = notes.iter().map(|note| text::width(&note.who)).filter(|width| *width <= cap).max().unwrap_or(2);
+    notes.iter().try_for_each(|note| write_note(note, label, style, out))
 }
 
 /// The lines of one node: why it could not be read, what is wrong with it from the worst down, and what to do next.
@@ -67,7 +76,12 @@ pub(crate) fn lines(node: &NodeReport, most: usize, style: &Style) -> Vec<Line> 
 }
 
 /// Everything that speaks against a node, worst first.
+///
+/// Of a node that was not read to the end, its failure says enough.
 fn reasons(node: &NodeReport) -> Vec<(Verdict, &str)> {
+    if node.failure.is_some() {
+        return Vec::new();
+    }
     let mut reasons: Vec<(Verdict, &str)> = node
         .areas
         .iter()
@@ -79,11 +93,11 @@ fn reasons(node: &NodeReport) -> Vec<(Verdict, &str)> {
 }
 
 /// One note per set of equal lines, in the order of the report.
-fn shared_notes(nodes: &[NodeReport], style: &Style) -> Vec<Note> {
+fn shared_notes<'a>(nodes: impl Iterator<Item = &'a NodeReport>, style: &Style) -> Vec<Note> {
     type Key<'a> = (Option<(FailureKind, &'a str, &'a str)>, Vec<(Verdict, &'a str)>);
     let mut places: HashMap<Key<'_>, usize> = HashMap::new();
     let mut groups: Vec<Vec<&NodeReport>> = Vec::new();
-    for node in nodes.iter().filter(|node| node.outcome() != Outcome::Ok) {
+    for node in nodes {
         let failure = node.failure.as_ref();
         let failure = failure.map(|failure| (failure.kind, failure.message.as_str(), failure.next.as_str()));
         let place = *places.entry((failure, reasons(node))).or_insert_with(|| {

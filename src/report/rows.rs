@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::names::{self, Folded};
+use crate::report::causes::{self, Marks};
 use crate::report::grid::Cell;
 use crate::report::model::{NodeReport, Outcome};
 use crate::report::style::{Style, Tone};
@@ -47,6 +48,8 @@ struct Key<'a> {
     verdict: Verdict,
     phase: Option<Phase>,
     summary: &'a str,
+    /// The numbers of its root causes.
+    causes: &'a [usize],
     areas: [CellKey<'a>; Area::ALL.len()],
 }
 
@@ -61,11 +64,11 @@ enum CellKey<'a> {
 
 /// The table's rows, in the order of the report. Nodes are one row when everything that the row shows is equal, the disk's
 /// percentage aside, and when their names differ in one number.
-pub(crate) fn rows<'a>(nodes: &'a [NodeReport], style: &Style) -> Vec<Row<'a>> {
+pub(crate) fn rows<'a>(nodes: &'a [NodeReport], marks: &'a Marks<'a>, style: &Style) -> Vec<Row<'a>> {
     let mut groups: HashMap<Key<'a>, usize> = HashMap::new();
     let mut members: Vec<Vec<&'a NodeReport>> = Vec::new();
     for node in nodes {
-        let group = *groups.entry(key(node)).or_insert_with(|| {
+        let group = *groups.entry(key(node, marks)).or_insert_with(|| {
             members.push(Vec::new());
             members.len() - 1
         });
@@ -81,7 +84,7 @@ pub(crate) fn rows<'a>(nodes: &'a [NodeReport], style: &Style) -> Vec<Row<'a>> {
             let nodes: Vec<&NodeReport> =
                 folded.names().iter().filter_map(|name| places.get(name)).map(|&place| &nodes[place]).collect();
             let Some(place) = folded.names().iter().filter_map(|name| places.get(name)).min() else { continue };
-            if let Some(row) = row(folded, &nodes, style) {
+            if let Some(row) = row(folded, &nodes, marks, style) {
                 rows.insert(*place, row);
             }
         }
@@ -89,12 +92,13 @@ pub(crate) fn rows<'a>(nodes: &'a [NodeReport], style: &Style) -> Vec<Row<'a>> {
     rows.into_values().collect()
 }
 
-fn key(node: &NodeReport) -> Key<'_> {
+fn key<'a>(node: &'a NodeReport, marks: &'a Marks<'a>) -> Key<'a> {
     Key {
         outcome: node.outcome(),
         verdict: node.verdict,
         phase: node.phase,
         summary: &node.summary,
+        causes: marks.of_node(&node.name),
         areas: Area::ALL.map(|area| match node.cell(area) {
             None if node.areas.is_empty() => CellKey::Unread,
             None => CellKey::Unknown,
@@ -119,7 +123,7 @@ fn percent(text: &str) -> Option<(u16, &str)> {
     Some((figure.parse().ok()?, rest))
 }
 
-fn row<'a>(folded: Folded<'a>, nodes: &[&NodeReport], style: &Style) -> Option<Row<'a>> {
+fn row<'a>(folded: Folded<'a>, nodes: &[&NodeReport], marks: &Marks<'_>, style: &Style) -> Option<Row<'a>> {
     let first = *nodes.first()?;
     let areas = Area::ALL.map(|area| {
         let mut entry = area_entry(first, area, style);
@@ -137,8 +141,14 @@ fn row<'a>(folded: Folded<'a>, nodes: &[&NodeReport], style: &Style) -> Option<R
         outcome,
         phase: phase_cell(first, style),
         areas,
-        verdict: Cell::new(style.text(&first.summary), outcome.into()),
+        verdict: verdict_cell(first, marks, style),
     })
+}
+
+/// The verdict's words and the numbers of its causes.
+pub(crate) fn verdict_cell(node: &NodeReport, marks: &Marks<'_>, style: &Style) -> Cell {
+    let text = style.text(&node.summary).into_owned() + &causes::signs(marks.of_node(&node.name), style);
+    Cell::new(text, node.outcome().into())
 }
 
 /// The cell of one node's phase, as every text report shows it.

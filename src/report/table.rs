@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use crate::report::causes::Marks;
 use crate::report::grid::{self, Align, Cell, Column, Grid};
 use crate::report::model::{Outcome, Report};
 use crate::report::plan::{self, Columns, Layout};
 use crate::report::rows::{self, Row};
 use crate::report::style::{Style, Tone};
-use crate::report::{closing, notes};
+use crate::report::{causes, closing, notes};
 use crate::text;
 use crate::verdict::{Area, Verdict};
 
@@ -19,7 +20,8 @@ const INDENT: u16 = 2;
 const LABEL: usize = 11;
 
 pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io::Result<()> {
-    let rows = rows::rows(&report.nodes, style);
+    let marks = Marks::of(&report.root_causes);
+    let rows = rows::rows(&report.nodes, &marks, style);
     if !rows.is_empty() {
         match plan::layout(&rows, style) {
             Layout::Columns(columns) => write_columns(&rows, &columns, style, out)?,
@@ -27,7 +29,10 @@ pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io:
         }
         writeln!(out)?;
     }
-    if notes::write(&report.nodes, style, out)? {
+    if causes::write(report, style, out)? {
+        writeln!(out)?;
+    }
+    if notes::write(report, style, out)? {
         writeln!(out)?;
     }
     closing::write(report, style, out)

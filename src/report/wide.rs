@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use crate::report::causes::{self, Marks};
 use crate::report::closing;
 use crate::report::grid::{self, Align, Cell, Column, Grid};
 use crate::report::model::{NodeReport, Outcome, Report};
@@ -15,6 +16,7 @@ const INDENT: usize = 4;
 
 pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io::Result<()> {
     let style = &Style { width: Style::UNLIMITED, ..*style };
+    let marks = Marks::of(&report.root_causes);
     if !report.nodes.is_empty() {
         let heading = |text: &str| Cell::new(text, Tone::Heading);
         let mut head = vec![heading("NODE"), heading("ADDRESS"), heading("ROLES"), heading("PHASE")];
@@ -24,7 +26,7 @@ pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io:
         // Two passes, so that not all rows of a large fleet are in memory at once.
         let mut widths: Vec<usize> = head.iter().map(grid::cell_width).collect();
         for node in &report.nodes {
-            for (width, cell) in widths.iter_mut().zip(row(node, style)) {
+            for (width, cell) in widths.iter_mut().zip(row(node, &marks, style)) {
                 *width = (*width).max(grid::cell_width(&cell));
             }
         }
@@ -37,7 +39,7 @@ pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io:
         let mut grid = Grid::new(style, 0, columns);
         grid.write_row(out, &head)?;
         for node in &report.nodes {
-            grid.write_row(out, &row(node, style))?;
+            grid.write_row(out, &row(node, &marks, style))?;
             if node.outcome() != Outcome::Ok {
                 for line in notes::lines(node, usize::MAX, style) {
                     grid::write_spaces(out, INDENT)?;
@@ -47,10 +49,13 @@ pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io:
         }
         writeln!(out)?;
     }
+    if causes::write(report, style, out)? {
+        writeln!(out)?;
+    }
     closing::write(report, style, out)
 }
 
-fn row(node: &NodeReport, style: &Style) -> Vec<Cell> {
+fn row(node: &NodeReport, marks: &Marks<'_>, style: &Style) -> Vec<Cell> {
     let plain = |text: &str| Cell::new(style.text(text), Tone::Plain);
     let roles: Vec<&str> = node.roles.iter().map(|role| role.label()).collect();
     let mut cells = vec![
@@ -60,6 +65,6 @@ fn row(node: &NodeReport, style: &Style) -> Vec<Cell> {
         rows::phase_cell(node, style),
     ];
     cells.extend(Area::ALL.map(|area| rows::area_entry(node, area, style).cell));
-    cells.push(Cell::new(style.text(&node.summary), node.outcome().into()));
+    cells.push(rows::verdict_cell(node, marks, style));
     cells
 }
