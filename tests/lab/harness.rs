@@ -88,6 +88,11 @@ impl Lab {
         assert!(output.status.success(), "{kind} of {node}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    pub(crate) fn heal(&self, node: &str, kind: &str) {
+        let output = self.script(["heal", node, kind]).output().unwrap();
+        assert!(output.status.success(), "{kind} of {node}, undone: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub(crate) fn inventory(&self) -> PathBuf {
         self.home.path().join("inventory.yaml")
     }
@@ -122,6 +127,21 @@ impl Lab {
         self.sweep_now(limit, args)
     }
 
+    /// `diagnose` of one node with what its join printed.
+    pub(crate) fn diagnose(&self, node: &str, log: &Path) -> Sweep {
+        let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
+        let inventory = self.inventory();
+        let limit = format!("master,{node}");
+        let words =
+            ["diagnose", node, "-o", "json", "-i", inventory.to_str().unwrap(), "-l", &limit, "--timeout", "40s"];
+        Sweep::of(&self.seaworthy(words.into_iter().chain(["--join-log", log.to_str().unwrap()])), Duration::ZERO)
+    }
+
+    /// The control plane's own words for joining.
+    pub(crate) fn join_command(&self) -> String {
+        std::fs::read_to_string(self.file("join")).unwrap().trim().to_owned()
+    }
+
     fn sweep_now(&self, limit: &str, args: &[&str]) -> Sweep {
         let inventory = self.inventory();
         let mut all = vec!["sweep", "-o", "json", "-i", inventory.to_str().unwrap(), "-l", limit];
@@ -129,9 +149,7 @@ impl Lab {
         let started = Instant::now();
         let output = self.seaworthy(all);
         let elapsed = started.elapsed();
-        let document = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|e| panic!("{e}; stderr: {}", String::from_utf8_lossy(&output.stderr)));
-        Sweep { code: output.status.code(), document, stdout: output.stdout, elapsed }
+        Sweep::of(&output, elapsed)
     }
 }
 
@@ -144,6 +162,43 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
+    fn of(output: &Output, elapsed: Duration) -> Self {
+        let document = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}; stderr: {}", String::from_utf8_lossy(&output.stderr)));
+        Self { code: output.status.code(), document, stdout: output.stdout.clone(), elapsed }
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &Value> {
+        self.document["root_causes"].as_array().unwrap().iter()
+    }
+
+    /// The ids of a node's root causes.
+    pub(crate) fn roots(&self, node: &str) -> Vec<String> {
+        let own = |cause: &&Value| cause["nodes"].as_array().unwrap().iter().any(|name| name == node);
+        self.causes().filter(|cause| cause["verdict"] == "fail").filter(own).map(|cause| text(&cause["id"])).collect()
+    }
+
+    pub(crate) fn confidence(&self, id: &str) -> String {
+        self.causes().find(|cause| cause["id"] == id).map_or_else(String::new, |cause| text(&cause["confidence"]))
+    }
+
+    /// Everything that was found on a node, for the message of a test that fails.
+    pub(crate) fn told(&self, node: &str) -> String {
+        let found = self.node(node).0["findings"].as_array().unwrap();
+        let lines = found.iter().map(|finding| {
+            format!(
+                "{} {}: {} [{}] by {} {}",
+                text(&finding["verdict"]),
+                text(&finding["id"]),
+                text(&finding["message"]),
+                text(&finding["severity"]),
+                text(&finding["explained_by"]),
+                finding["evidence"]
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     pub(crate) fn nodes(&self) -> &[Value] {
         self.document["nodes"].as_array().unwrap()
     }
@@ -206,6 +261,7 @@ pub(crate) fn fleet() -> Option<&'static Lab> {
         let mut nodes = String::new();
         if has_kubernetes() {
             nodes.push_str(KUBERNETES_NODES);
+            nodes.push_str(crate::causes::NODES);
         }
         nodes.push_str(NODES);
         nodes.push_str(&crate::crowd::nodes());
@@ -213,6 +269,7 @@ pub(crate) fn fleet() -> Option<&'static Lab> {
         for (node, kind) in FAULTS {
             fleet.fault(node, kind);
         }
+        crate::causes::ready();
         fleet
     });
     wanted().then(|| &*FLEET)

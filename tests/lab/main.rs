@@ -5,6 +5,8 @@
 
 // `cfg(test)` is always true here; it tells clippy that helpers may unwrap as tests may.
 #[cfg(test)]
+mod causes;
+#[cfg(test)]
 mod clean;
 #[cfg(test)]
 mod crowd;

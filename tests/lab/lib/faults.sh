@@ -14,7 +14,10 @@ fault() {
         # Everything that runs on the node stands still in the middle of what it does.
         frozen) freeze "$1" FROZEN ;;
         gone) kill -KILL "$leader" ;;
-        *) die "no fault '$2': unplugged, dropped, refused, sshd-stopped, frozen, gone" ;;
+        *)
+            has_cause "$2" || die "no fault '$2': unplugged, dropped, refused, sshd-stopped, frozen, gone, or one of: lab causes"
+            "break_${2//-/_}" "$1"
+            ;;
     esac
 }
 
@@ -26,7 +29,10 @@ heal() {
         refused) node_exec "$1" 'systemctl start ssh' ;;
         sshd-stopped) signal_sshd "$1" CONT ;;
         frozen) freeze "$1" THAWED ;;
-        *) die "'$2' cannot be healed: unplugged, dropped, refused, sshd-stopped, frozen" ;;
+        *)
+            has_cause "$2" || die "'$2' cannot be healed: unplugged, dropped, refused, sshd-stopped, frozen, or one of: lab causes"
+            "mend_${2//-/_}" "$1"
+            ;;
     esac
 }
 
