@@ -156,7 +156,7 @@ fn details(cause: &RootCause, total: usize, style: &Style) -> Vec<Line> {
         let of = cause.nodes.first().filter(|_| cause.nodes.len() > 1).map(|node| format!("{node}: "));
         let facts: Vec<String> =
             cause.evidence.iter().map(|evidence| format!("{} {}", evidence.label, quoted(&evidence.value))).collect();
-        lines.push(line("evidence", of.unwrap_or_default() + &facts.join(" · "), Tone::Plain));
+        lines.push(line("evidence", of.unwrap_or_default() + &facts.join(between(style)), Tone::Plain));
     }
     if !cause.explains.is_empty() {
         let many = cause.nodes.len() > 1 || cause.explains.iter().any(|consequence| consequence.nodes > 1);
@@ -164,18 +164,18 @@ fn details(cause: &RootCause, total: usize, style: &Style) -> Vec<Line> {
             (true, count) => format!("{} ({count} nodes)", consequence.title),
             (false, _) => consequence.title.clone(),
         });
-        lines.push(line("explains", few(said.collect()), Tone::Plain));
+        lines.push(line("explains", few(said.collect(), style), Tone::Plain));
     }
     if !cause.not_the_cause.is_empty() {
         let said = cause.not_the_cause.iter().map(|not| match not.why.as_str() {
             "read and sound" => not.what.clone(),
             why => format!("{} ({why})", not.what),
         });
-        lines.push(line("not it  ", few(said.collect()), Tone::Dim));
+        lines.push(line("not it  ", few(said.collect(), style), Tone::Dim));
     }
     if !cause.reservations.is_empty() {
         let said = cause.reservations.iter().map(|reserved| reserved.title.clone()).collect();
-        lines.push(line("unless  ", format!("{} (could not be read)", few(said)), Tone::Dim));
+        lines.push(line("unless  ", format!("{} (could not be read)", few(said, style)), Tone::Dim));
     }
     lines.push(line("next    ", cause.remedy.text.trim().to_owned(), Tone::Plain));
     for command in cause.remedy.command.iter().flat_map(|command| command.trim().lines()) {
@@ -192,11 +192,16 @@ fn quoted(value: &serde_json::Value) -> String {
     }
 }
 
-fn few(mut said: Vec<String>) -> String {
+fn few(mut said: Vec<String>, style: &Style) -> String {
     let more = said.len().saturating_sub(MOST);
     said.truncate(MOST);
-    let named = said.join(" · ");
-    if more == 0 { named } else { format!("{named} · {more} more") }
+    said.extend((more > 0).then(|| format!("{more} more")));
+    said.join(between(style))
+}
+
+/// What stands between two facts of a line.
+pub(crate) const fn between(style: &Style) -> &'static str {
+    if style.unicode { " · " } else { " | " }
 }
 
 /// What only deserves a look: one note per set of nodes.

@@ -170,14 +170,11 @@ fn list<'f>(
     section(title, style, out)?;
     for finding in findings {
         grid::write_spaces(out, INDENT)?;
-        let evidence: Vec<String> = match finding.verdict {
-            Verdict::Fail | Verdict::Warn => {
-                finding.evidence.iter().map(|found| format!("{} {}", found.label, words(&found.value))).collect()
-            }
-            _ => Vec::new(),
-        };
-        let evidence = if evidence.is_empty() { String::new() } else { format!(" · {}", evidence.join(" · ")) };
-        let text = format!("{}  {}{evidence}", finding.id, say(finding));
+        let mut parts = vec![format!("{}  {}", finding.id, say(finding))];
+        if finding.is_fault() {
+            parts.extend(finding.evidence.iter().map(|found| format!("{} {}", found.label, words(&found.value))));
+        }
+        let text = parts.join(causes::between(style));
         notes::write_line(&Line { key: "", text: style.text(&text).into_owned(), tone }, 2 * INDENT, style, out)?;
     }
     Ok(())

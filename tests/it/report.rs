@@ -1,5 +1,6 @@
 //! Every text format of the report over the same fleet, at several widths.
 
+mod causes;
 mod data;
 mod fixture;
 mod hostile;

@@ -162,7 +162,7 @@ fn join_gives(change: impl Fn(&str) -> String, cause: &str) {
     let Some(fleet) = cluster() else { return };
     let taken = DESK.take();
     let join = change(&fleet.join_command());
-    let command = format!("timeout 60 {join} --v=5 --ignore-preflight-errors=SystemVerification 2>&1; true");
+    let command = format!("timeout 20 {join} --v=5 --ignore-preflight-errors=SystemVerification 2>&1; true");
     let printed = fleet.exec(taken.node, &command);
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("join.log");

@@ -139,7 +139,7 @@ impl Lab {
 
     /// The control plane's own words for joining.
     pub(crate) fn join_command(&self) -> String {
-        std::fs::read_to_string(self.file("join")).unwrap().trim().to_owned()
+        std::fs::read_to_string(self.file("join")).unwrap().replace("\\\n", " ").trim().to_owned()
     }
 
     fn sweep_now(&self, limit: &str, args: &[&str]) -> Sweep {

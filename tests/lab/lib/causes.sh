@@ -108,10 +108,14 @@ break_etc_read_only() { node_exec "$1" 'mount --bind /etc /etc && mount -o remou
 mend_etc_read_only() { node_exec "$1" 'umount /etc'; }
 
 # Its own small file system; it ends when the last inode is taken.
-break_inodes_full() { node_exec "$1" 'mkdir -p /var/lib/kubelet; mount -t tmpfs -o size=4m,nr_inodes=40 inodes /var/lib/kubelet; for n in $(seq 50); do : >/var/lib/kubelet/f$n || break; done 2>/dev/null; true'; }
+break_inodes_full() { node_exec "$1" 'mkdir -p /var/lib/kubelet; mount -t tmpfs -o size=4m,nr_inodes=40 inodes /var/lib/kubelet; for n in $(seq 50); do touch /var/lib/kubelet/f$n 2>/dev/null || break; done'; }
 mend_inodes_full() { node_exec "$1" 'umount /var/lib/kubelet'; }
 
-break_port_taken() { node_exec "$1" 'systemd-run -q --unit=squatter perl -MIO::Socket::INET -e "\$s = IO::Socket::INET->new(LocalPort => 10250, Listen => 1) or die; sleep 3600"'; listens "$1" 10250; }
+break_port_taken() {
+    node_exec "$1" 'printf "use IO::Socket::INET; my \$s = IO::Socket::INET->new(LocalPort => 10250, Listen => 1) or die; sleep 3600;" >/root/squatter
+        systemd-run -q --unit=squatter perl /root/squatter'
+    listens "$1" 10250
+}
 mend_port_taken() { node_exec "$1" 'systemctl stop squatter'; }
 
 break_api_blocked() { node_exec "$1" 'iptables -I OUTPUT -p tcp --dport 6443 -j DROP'; }
