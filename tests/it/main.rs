@@ -9,6 +9,8 @@ mod demo;
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
+mod incidents;
+#[cfg(test)]
 mod inventory;
 #[cfg(test)]
 mod join_log;
