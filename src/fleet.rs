@@ -10,7 +10,7 @@ use crate::diagnose::{NodeFindings, diagnose};
 use crate::facts::cluster::{ClusterView, Member};
 use crate::facts::{self, NodeFacts, cluster};
 use crate::record::Record;
-use crate::report::model::{CheckCounts, NodeReport, Report};
+use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
 use crate::run::RunFile;
 use crate::verdict::{Phase, Verdict};
 
@@ -56,7 +56,25 @@ pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
     });
     let nodes: Vec<NodeReport> = nodes.collect();
     let duration = Duration::from_millis(run.duration_ms.unwrap_or(0));
-    Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes)
+    let mut report = Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes);
+    report.changed_checks = changed(checks);
+    report
+}
+
+/// What users' own files say about built-in checks.
+fn changed(checks: &Checks) -> Vec<ChangedCheck> {
+    let changed = checks.all().iter().filter_map(|check| {
+        let change = check.change.as_ref()?;
+        Some(ChangedCheck {
+            id: check.id.clone(),
+            disabled: change.disabled,
+            severity_was: change.severity_was,
+            severity: check.severity,
+            reason: change.reason.clone(),
+            file: change.file.clone(),
+        })
+    });
+    changed.collect()
 }
 
 static NO_FACTS: std::sync::LazyLock<NodeFacts> = std::sync::LazyLock::new(NodeFacts::default);

@@ -28,6 +28,17 @@ pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io:
         used = column;
     }
     writeln!(out)?;
+    for changed in &report.changed_checks {
+        let what = if changed.disabled {
+            "is switched off".to_owned()
+        } else {
+            format!("counts as {} instead of {}", changed.severity.label(), changed.severity_was.label())
+        };
+        let text = format!("{} {what}: {} ({})", changed.id, changed.reason, changed.file);
+        for line in text::wrap(&style.text(&text), style.width) {
+            writeln!(out, "{}", style.paint(Tone::Dim, &line))?;
+        }
+    }
     if let Some(again) = again(&report.nodes, style.width) {
         writeln!(out, "{}{again}", style.paint(Tone::Dim, RETRY))?;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::checks::Finding;
+use crate::checks::{Finding, Severity};
 use crate::diagnose::root_cause::RootCause;
 use crate::failure::Failure;
 use crate::names;
@@ -22,6 +22,9 @@ pub const REPORT_SCHEMA: &str = "seaworthy/v1";
 pub struct Report {
     pub schema: &'static str,
     pub run: RunInfo,
+    /// Built-in checks that somebody's own file changed or switched off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_checks: Vec<ChangedCheck>,
     /// What to put right, worst first; what only deserves a look comes last, with the verdict `warn`.
     pub root_causes: Vec<RootCause>,
     /// Problems first, then by natural order of the names (`node2` before `node10`).
@@ -40,7 +43,7 @@ impl Report {
         nodes.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| names::natural_cmp(&a.name, &b.name)));
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes) };
-        Self { schema: REPORT_SCHEMA, run, root_causes, nodes }
+        Self { schema: REPORT_SCHEMA, run, changed_checks: Vec::new(), root_causes, nodes }
     }
 
     /// The same report about some of its nodes: their entries, their causes, and counts of them alone.
@@ -51,10 +54,25 @@ impl Report {
         Self {
             schema: self.schema,
             run: RunInfo { counts: Counts::of(&nodes), ..self.run.clone() },
+            changed_checks: self.changed_checks.clone(),
             root_causes: own.cloned().collect(),
             nodes,
         }
     }
+}
+
+/// A user's word on a built-in check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ChangedCheck {
+    pub id: String,
+    /// It was not evaluated.
+    pub disabled: bool,
+    pub severity_was: Severity,
+    pub severity: Severity,
+    /// In the user's words.
+    pub reason: String,
+    /// Where that is written.
+    pub file: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use seaworthy::checks::{Evidence, Remedy, Safety, Severity};
 use seaworthy::diagnose::root_cause::{Confidence, Consequence, NotTheCause, Reservation, RootCause, Scope};
 use seaworthy::report::Format;
-use seaworthy::report::model::Report;
+use seaworthy::report::model::{ChangedCheck, Report};
 use seaworthy::report::style::Style;
 use seaworthy::verdict::Verdict;
 use serde_json::json;
@@ -191,4 +191,30 @@ fn a_fleet_with_many_causes_says_how_many_there_are() {
     let text = table(&report, 120);
     assert!(text.contains("⑳ storagenode") && !text.contains("(21) storagenode"), "{text}");
     assert!(text.contains("10 more causes (-o json has all)"), "{text}");
+}
+
+#[test]
+fn a_check_that_somebody_changed_is_named_with_its_reason() {
+    let mut report = fleet();
+    report.changed_checks = vec![
+        ChangedCheck {
+            id: "kernel/swap-on".to_owned(),
+            disabled: true,
+            severity_was: Severity::Blocker,
+            severity: Severity::Blocker,
+            reason: "zram is wanted here".to_owned(),
+            file: "checks/own.yaml".to_owned(),
+        },
+        ChangedCheck {
+            id: "time/skew".to_owned(),
+            disabled: false,
+            severity_was: Severity::High,
+            severity: Severity::Low,
+            reason: "a lab".to_owned(),
+            file: "checks/own.yaml".to_owned(),
+        },
+    ];
+    let text = table(&report, 120);
+    assert!(text.contains("\nkernel/swap-on is switched off: zram is wanted here (checks/own.yaml)\n"), "{text}");
+    assert!(text.contains("\ntime/skew counts as low instead of high: a lab (checks/own.yaml)\n"), "{text}");
 }
