@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod assess;
 #[cfg(test)]
+mod bundle;
+#[cfg(test)]
 mod checks;
 #[cfg(test)]
 mod demo;
