@@ -102,6 +102,16 @@ fn the_documentation_is_the_one_of_the_checks() {
     assert!(kept == current, "docs/checks.md is out of date: UPDATE_DOCS=1 cargo test --test it checks");
 }
 
+#[test]
+fn the_examples_of_the_documentation_are_checks() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md")).unwrap();
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    let checks = load(&examples.concat()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(checks.get("site/hugepages").is_some());
+    assert!(checks.get("kernel/swap-on").unwrap().change.as_ref().unwrap().disabled);
+}
+
 fn seaworthy(arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("seaworthy"));
     command.env_clear().args(arguments);
