@@ -42,7 +42,8 @@ fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding
 
 /// What is only worth knowing colours no cell.
 fn counts(finding: &Finding) -> bool {
-    !(finding.is_fault() && finding.severity == Severity::Low)
+    let said = finding.is_fault() || finding.verdict == Verdict::Expected;
+    !(said && finding.severity == Severity::Low)
 }
 
 /// Without it the area cannot be called sound. What only the API knows is the API's cell's matter.

@@ -7,11 +7,14 @@ use crate::verdict::Phase;
 
 /// The API's word comes first, then the node's own evidence. `None` when neither could be read.
 ///
-/// One thing overrides the API: a Node object that is not ready and whose machine has no kubelet identity any more is a
-/// leftover of a reset.
+/// Two things override the API: a Node object that is not ready and whose machine has no kubelet identity any more is a
+/// leftover of a reset, and one of the same name that another machine registered is not this node.
 pub fn phase(facts: &NodeFacts, member: &Member) -> Option<Phase> {
     if facts.identity.control_plane.is_true() {
         return Some(Phase::ControlPlane);
+    }
+    if member.name_taken.is_known() {
+        return by_what_is_there(facts);
     }
     let ready_by_api = member.node.as_ref().and_then(|node| node.ready.clone());
     if ready_by_api.is_true() {
@@ -25,6 +28,12 @@ pub fn phase(facts: &NodeFacts, member: &Member) -> Option<Phase> {
     if identity.is_true() && !join_runs {
         return if member.node.is_absent() { Some(Phase::JoinedNotReady) } else { by_own_evidence(facts) };
     }
+    by_what_is_there(facts)
+}
+
+/// Of a node without an identity, or where nobody could look for one.
+fn by_what_is_there(facts: &NodeFacts) -> Option<Phase> {
+    let identity = &facts.kubeadm.kubelet_conf;
     if facts.kubeadm.running.is_true() || facts.kubeadm.bootstrap_conf.is_true() {
         return Some(Phase::Joining);
     }
@@ -152,6 +161,15 @@ mod tests {
     #[test]
     fn a_node_object_left_over_from_before_a_reset_does_not_make_a_node_joined() {
         assert_eq!(node().with(|n| n.api(false)), Some(Phase::Prepared));
+    }
+
+    #[test]
+    fn another_machines_node_object_of_the_same_name_is_not_this_node() {
+        let taken = node().with(|n| {
+            n.api(true);
+            n.member.name_taken = Fact::Known("masternode".to_owned());
+        });
+        assert_eq!(taken, Some(Phase::Prepared));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Fact;
 use super::blocks::{Block, blocks, unquote};
-use super::certs::certificates;
+use super::certs::ca_sha256;
 use super::crictl::json;
 use super::kubelet::yaml;
 use super::read::{Reader, clip, read};
@@ -45,6 +45,14 @@ pub struct Api {
     pub signed_token_ids: Fact<Vec<String>>,
     /// Certificate requests that wait for approval.
     pub pending_csrs: Fact<Vec<String>>,
+    /// Those of joining nodes that nobody decided on within a minute, or that were denied.
+    pub refused_join_csrs: Fact<Vec<String>>,
+    /// Who leads each component, by the lease's name in kube-system.
+    pub leases: Fact<BTreeMap<String, Lease>>,
+    /// Bindings that a join needs and the cluster has not; absent in a cluster that has none of kubeadm's.
+    pub missing_bindings: Fact<Vec<String>>,
+    /// `cgroupDriver` that the cluster gives to kubelets.
+    pub kubelet_cgroup_driver: Fact<String>,
     pub kubernetes_version: Fact<String>,
     pub control_plane_endpoint: Fact<String>,
     pub pod_subnet: Fact<String>,
@@ -54,6 +62,8 @@ pub struct Api {
     /// Warnings by node, as `REASON OBJECT: text`, newest last.
     pub events: Fact<BTreeMap<String, Vec<String>>>,
 }
+
+pub use join::Lease;
 
 /// A Node object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -111,7 +121,8 @@ pub struct DaemonSet {
 }
 
 impl Api {
-    pub(crate) fn parse(reader: Reader<'_>) -> Self {
+    /// `now`: the node's clock in seconds.
+    pub(crate) fn parse(reader: Reader<'_>, now: Option<i64>) -> Self {
         let (answers, error) = answer(reader);
         let flannel = named_map(reader, "api-flannel-cm");
         let net_conf = data(&flannel, "net-conf.json").and_then(|text| json(&text));
@@ -167,6 +178,14 @@ impl Api {
                 let pending = requests.iter().filter(|csr| csr.get("condition").is_none());
                 pending.filter_map(|csr| csr.get("csr").map(|name| clip(name, 200))).collect()
             }),
+            refused_join_csrs: whole(reader, "api-csr").map(|text| join::refused(text, now)),
+            leases: whole(reader, "api-leases").map(join::leases),
+            missing_bindings: whole(reader, "api-rbac").and_then(join::missing_bindings),
+            kubelet_cgroup_driver: data(&named_map(reader, "api-kubelet-config"), "kubelet")
+                .and_then(|text| yaml(&text))
+                .and_then(|root| {
+                    Fact::from_option(root.get("cgroupDriver").and_then(|value| Some(value.as_str()?.to_owned())))
+                }),
             kubernetes_version: setting(&["kubernetesVersion"])
                 .map(|version| version.trim_start_matches('v').to_owned()),
             control_plane_endpoint: setting(&["controlPlaneEndpoint"]),
@@ -231,18 +250,6 @@ fn epoch(time: &str) -> Fact<i64> {
         Ok(time) => Fact::Known(time.as_second()),
         Err(_) => Fact::unknown("no time of RFC 3339"),
     }
-}
-
-fn ca_sha256(encoded: &str) -> Fact<String> {
-    use base64::Engine as _;
-    let Ok(pem) = base64::engine::general_purpose::STANDARD.decode(encoded.trim()) else {
-        return Fact::unknown("the CA of cluster-info is no base64");
-    };
-    let text = String::from_utf8_lossy(&pem);
-    certificates("cluster-info", &text).first().map_or_else(
-        || Fact::unknown("the CA of cluster-info is no certificate"),
-        |cert| Fact::Known(cert.key_sha256.clone()),
-    )
 }
 
 /// `[-]etcd failed: reason withheld` lines.
@@ -373,5 +380,6 @@ impl DaemonSet {
     }
 }
 
+mod join;
 #[cfg(test)]
 mod tests;

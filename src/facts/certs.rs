@@ -16,6 +16,8 @@ pub struct Certs {
     pub kubelet_client: CertFacts,
     /// `/etc/kubernetes/pki/ca.crt`.
     pub ca: CertFacts,
+    /// `/etc/kubernetes/pki/apiserver.crt`, on a control plane.
+    pub api_server: CertFacts,
     /// The certificate of the list that ends first; CA certificates count too.
     pub ends_first: Fact<String>,
     /// Seconds until then, negative when it is over.
@@ -58,6 +60,7 @@ pub struct CertFacts {
 }
 
 const CLIENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+const API_SERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
 
 impl Certs {
@@ -80,6 +83,7 @@ impl Certs {
         Self {
             kubelet_client: CertFacts::at(reader, CLIENT, now),
             ca: CertFacts::at(reader, CA, now),
+            api_server: CertFacts::at(reader, API_SERVER, now),
             ends_first: first_of(reader, read, ends_first.map(|cert| cert.path.clone())),
             ends_first_in: match now {
                 Some(now) => first_of(reader, read, ends_first.map(|cert| cert.not_after.saturating_sub(now))),
@@ -146,6 +150,19 @@ fn embedded(path: &str, text: &str) -> Vec<Cert> {
         root.known().and_then(|root| root.get("users")?.get(0)?.get("user")?.get("client-certificate-data")?.as_str());
     let pem = data.and_then(|data| base64::engine::general_purpose::STANDARD.decode(data.trim()).ok());
     pem.map(|pem| certificates(path, &String::from_utf8_lossy(&pem))).unwrap_or_default()
+}
+
+/// SHA-256 of the public key of a CA as kubeconfigs carry it, in base64.
+pub(crate) fn ca_sha256(encoded: &str) -> Fact<String> {
+    use base64::Engine as _;
+    let Ok(pem) = base64::engine::general_purpose::STANDARD.decode(encoded.trim()) else {
+        return Fact::unknown("the CA of the configuration is no base64");
+    };
+    let text = String::from_utf8_lossy(&pem);
+    certificates("kubeconfig", &text).first().map_or_else(
+        || Fact::unknown("the CA of the configuration is no certificate"),
+        |cert| Fact::Known(cert.key_sha256.clone()),
+    )
 }
 
 fn certificate(path: &str, der: &[u8]) -> Option<Cert> {

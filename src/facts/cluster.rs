@@ -33,6 +33,13 @@ pub struct Member {
     pub skew_error_ms: Fact<i64>,
     /// `FLANNEL_SUBNET` is not in the Node's podCIDR.
     pub pod_cidr_differs: Fact<bool>,
+    /// The API server's version, and its minor number.
+    pub cluster_version: Fact<String>,
+    pub cluster_minor: Fact<u32>,
+    /// SHA-256 of the public key of the cluster's CA.
+    pub cluster_ca_sha256: Fact<String>,
+    /// The name that this node goes by, when a Ready Node of another machine has it.
+    pub name_taken: Fact<String>,
 }
 
 /// Joins the facts of a run, by the run's names.
@@ -50,6 +57,10 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
     let clock = control_planes
         .iter()
         .find_map(|(_, facts)| Some((*facts.time.skew_ms.known()?, *facts.time.skew_error_ms.known()?)));
+    let (version, authority) =
+        of_cluster(answering.map(|(_, facts)| *facts), control_planes.first().map(|(_, facts)| *facts));
+    let minor =
+        version.as_ref().and_then(|version| version.split('.').nth(1).map_or(Fact::Absent, super::read::number));
     let mut matched = Vec::new();
     let members = nodes.iter().map(|(name, facts)| {
         let node = api_nodes.as_ref().and_then(|known| match find(name, facts, known, &by_ip) {
@@ -71,6 +82,10 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
             pod_cidr_differs: node.as_ref().and_then(|node| {
                 node.pod_cidr.as_ref().and_then(|cidr| facts.flannel.pod_cidr.as_ref().map(|own| *own != *cidr))
             }),
+            cluster_version: version.clone(),
+            cluster_minor: minor.clone(),
+            cluster_ca_sha256: authority.clone(),
+            name_taken: api_nodes.as_ref().and_then(|known| Fact::from_option(name_taken(facts, known))),
             node,
         };
         (name.clone(), member)
@@ -82,6 +97,25 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
         members,
         nodes_not_in_run: api_nodes.map(|known| known.into_keys().filter(|name| !matched.contains(name)).collect()),
     }
+}
+
+/// The API server's version and the CA's key: of the control plane that answers, else of the files of one that does not.
+fn of_cluster(answering: Option<&NodeFacts>, any: Option<&NodeFacts>) -> (Fact<String>, Fact<String>) {
+    let version =
+        answering.map_or_else(|| Fact::unknown("no control plane answered"), |facts| facts.api.version.clone());
+    let published = answering
+        .map_or_else(|| Fact::unknown("no control plane was read"), |facts| facts.api.cluster_info_ca_sha256.clone());
+    let on_disk = || any.map_or_else(Fact::default, |facts| facts.certs.ca.key_sha256.clone());
+    (version, published.or_else(on_disk))
+}
+
+/// The name that the node asks for, if it has no identity of its own and a Ready Node of another machine has that name.
+fn name_taken(facts: &NodeFacts, known: &BTreeMap<String, ApiNode>) -> Option<String> {
+    let wanted = facts.kubeadm.node_name.known().or(facts.kubelet.node_name.known())?.to_lowercase();
+    let other = known.get(&wanted)?;
+    let own = facts.identity.machine_id.known()?;
+    let differs = other.machine_id.is_known_and(|id| id != own);
+    (facts.kubeadm.kubelet_conf.is_false() && other.ready.is_true() && differs).then_some(wanted)
 }
 
 /// Node names by internal address; an address that two nodes claim identifies neither.
@@ -173,6 +207,31 @@ mod tests {
         nodes.remove("cp");
         let view = view(&nodes);
         assert!(view.members["new"].node.is_unknown() && view.members["new"].skew_ms.is_unknown());
+    }
+
+    #[test]
+    fn a_name_that_another_machine_has() {
+        let api = "node=masternode\nmachineID=m1\ncondition=Ready True x 1970-01-01T00:00:00Z 1970-01-01T00:00:00Z\n";
+        let taken = |machine: &str, conf: &str| {
+            let control = facts(
+                &[
+                    MANIFEST,
+                    ("ident", "", "hostname=cp\n"),
+                    ("api-nodes", "", api),
+                    ("api-version", "", "{\"gitVersion\":\"v1.29.15\"}"),
+                ],
+                5051,
+            );
+            let ident = format!("hostname=masternode\nmachine_id={machine}\n");
+            let worker = facts(&[("ident", "", &ident), ("stat", "", conf)], 5051);
+            let view = view(&BTreeMap::from([("cp".to_owned(), control), ("w".to_owned(), worker)]));
+            assert_eq!(view.members["w"].cluster_minor, Fact::Known(29));
+            view.members["w"].name_taken.clone()
+        };
+        let bare = "-\t/etc/kubernetes/kubelet.conf\n";
+        assert_eq!(taken("m2", bare), Fact::Known("masternode".to_owned()));
+        assert_eq!(taken("m1", bare), Fact::Absent);
+        assert_eq!(taken("m2", "600 0:0 1 1 f\t/etc/kubernetes/kubelet.conf\n"), Fact::Absent);
     }
 
     #[test]

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_yaml::Value;
 
 use super::Fact;
 use super::containerd::Containerd;
-use super::logs::{KUBELET_LOG, LogFacts, exit_reason};
+use super::kubelet_config::kubeconfig;
+pub(crate) use super::kubelet_config::yaml;
+pub use super::kubelet_config::{Kubeconfig, KubeletConfig};
+use super::kubelet_start::{self, Start};
+use super::logs::{self, KUBELET_LOG, LogFacts, exit_reason};
 use super::packages::Packages;
 use super::permissions::Permissions;
 use super::read::{Reader, clip};
@@ -29,6 +32,10 @@ pub struct Kubelet {
     pub malformed_drop_ins: Fact<Vec<String>>,
     /// The command that systemd would run gives it a kubeconfig.
     pub wired: Fact<bool>,
+    /// Why it does not; absent when it does.
+    pub wiring_fault: Fact<String>,
+    /// What its next start depends on.
+    pub start: Start,
     /// A kubelet process runs.
     pub running: Fact<bool>,
     pub pid: Fact<u32>,
@@ -52,41 +59,19 @@ pub struct Kubelet {
     pub kubeconfigs: BTreeMap<String, Fact<Kubeconfig>>,
     /// `server` of `/etc/kubernetes/kubelet.conf`.
     pub server: Fact<String>,
+    /// The file of the client certificate that it names; absent when it carries the certificate itself.
+    pub client_certificate: Fact<String>,
+    /// SHA-256 of the public key of the CA that it trusts.
+    pub server_ca_sha256: Fact<String>,
+    /// The name that it registers: `--hostname-override`, else the host's name in lower case.
+    pub node_name: Fact<String>,
     pub log: LogFacts,
+    /// Seconds since it last said that its look at the containers (PLEG) hangs.
+    pub pleg_unhealthy_age: Fact<i64>,
+    /// Sentences in its log that look like faults and that healthy nodes print, too.
+    pub harmless: Fact<Vec<String>>,
     /// What it said before its last exit.
     pub exit_reason: Fact<String>,
-}
-
-/// The fields that checks look at; absent ones have kubelet's default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
-pub struct KubeletConfig {
-    /// The file is there.
-    pub present: Fact<bool>,
-    /// It is YAML of kind `KubeletConfiguration`.
-    pub valid: Fact<bool>,
-    pub error: Fact<String>,
-    pub cgroup_driver: Fact<String>,
-    pub cluster_dns: Fact<Vec<String>>,
-    pub cluster_domain: Fact<String>,
-    pub client_ca_file: Fact<String>,
-    pub fail_swap_on: Fact<bool>,
-    pub fail_cgroup_v1: Fact<bool>,
-    pub static_pod_path: Fact<String>,
-    pub resolv_conf: Fact<String>,
-    pub rotate_certificates: Fact<bool>,
-    pub server_tls_bootstrap: Fact<bool>,
-    pub protect_kernel_defaults: Fact<bool>,
-    pub container_runtime_endpoint: Fact<String>,
-    pub read_only_port: Fact<i64>,
-    pub cpu_manager_policy: Fact<String>,
-    pub memory_manager_policy: Fact<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Kubeconfig {
-    pub server: Fact<String>,
-    pub client_certificate: Fact<String>,
-    pub user: Fact<String>,
 }
 
 impl Kubelet {
@@ -112,7 +97,34 @@ impl Kubelet {
             version.as_ref().and_then(|version| version.split('.').nth(1).map_or(Fact::Absent, super::read::number));
         let kubeconfigs: BTreeMap<_, _> =
             reader.each_whole("kubeconfig").map(|(path, text)| (path.to_owned(), text.and_then(kubeconfig))).collect();
+        let configured_flags = wiring::configured_flags(reader);
+        let own_conf = kubeconfigs.get("/etc/kubernetes/kubelet.conf").cloned().unwrap_or_default();
+        let running = match &process {
+            Fact::Known(_) => Fact::Known(true),
+            Fact::Absent => Fact::Known(false),
+            Fact::Unknown(_) => unit.running.clone(),
+        };
+        let log = LogFacts::parse(reader, "kubelet", KUBELET_LOG);
+        let wired = wiring::wired(reader, &unit);
         Self {
+            start: Start::parse(&kubelet_start::Sources {
+                reader,
+                permissions,
+                unit: &unit,
+                process: &process,
+                running: &running,
+                flags: &configured_flags,
+                config: &config,
+                minor: &version_minor,
+                log: &log,
+            }),
+            node_name: node_name(reader, &process, &configured_flags),
+            wiring_fault: wiring::fault(reader, &unit, &wired, &drop_ins),
+            pleg_unhealthy_age: logs::age(&log, "pleg_unhealthy", now),
+            harmless: logs::harmless(reader, "kubelet"),
+            client_certificate: own_conf.clone().and_then(|conf| conf.client_certificate),
+            server_ca_sha256: own_conf.clone().and_then(|conf| conf.ca_sha256),
+            server: own_conf.and_then(|conf| conf.server),
             installed: installed(permissions, &unit),
             kubeadm_drop_in: wiring::kubeadm_drop_in(&drop_ins),
             malformed_drop_ins: drop_ins.as_ref().map(|drop_ins| {
@@ -120,12 +132,8 @@ impl Kubelet {
                 malformed.map(|drop_in| drop_in.path.clone()).collect()
             }),
             drop_ins,
-            wired: wiring::wired(&unit),
-            running: match &process {
-                Fact::Known(_) => Fact::Known(true),
-                Fact::Absent => Fact::Known(false),
-                Fact::Unknown(_) => unit.running.clone(),
-            },
+            wired,
+            running,
             pid: process.clone().and_then(|process| process.pid),
             started: process.clone().and_then(|process| process.started),
             arguments: process.and_then(|process| process.arguments),
@@ -135,19 +143,14 @@ impl Kubelet {
                 Fact::Unknown(why) => Fact::unknown(why.as_str()),
             },
             standalone,
-            configured_flags: wiring::configured_flags(reader),
+            configured_flags,
             cgroup_driver_differs: differs(&cgroup_driver, &version_minor, containerd),
             cgroup_driver,
             config,
-            server: kubeconfigs
-                .get("/etc/kubernetes/kubelet.conf")
-                .cloned()
-                .unwrap_or_default()
-                .and_then(|kubeconfig| kubeconfig.server),
             kubeconfigs,
             version,
             version_minor,
-            log: LogFacts::parse(reader, "kubelet", KUBELET_LOG),
+            log,
             exit_reason: reader.text_of("log-exit", "kubelet").and_then(|text| Fact::from_option(exit_reason(text))),
             unit,
         }
@@ -162,6 +165,16 @@ fn installed(permissions: &Permissions, unit: &Unit) -> Fact<bool> {
     }
     let unread = places.into_iter().find(Fact::is_unknown);
     unread.unwrap_or_else(|| Fact::Known(unit.running.is_true()))
+}
+
+/// A flag names the node, wherever it stands; else the host's name does.
+fn node_name(reader: Reader<'_>, process: &Fact<Process>, flags: &[ConfiguredFlag]) -> Fact<String> {
+    const FLAG: &str = "hostname-override";
+    let given = process.as_ref().and_then(|process| process.flag(FLAG));
+    let configured = flags.iter().rev().find(|flag| flag.flag == FLAG).map(|flag| flag.value.clone());
+    let given = given.known().cloned().or(configured).filter(|name| !name.is_empty());
+    let name = given.map_or_else(|| reader.keys("ident").text("hostname"), Fact::Known);
+    name.map(|name| name.trim().to_lowercase())
 }
 
 /// A kubelet is standalone if and only if it has no kubeconfig.
@@ -206,95 +219,9 @@ fn version(reader: Reader<'_>, packages: &Packages) -> Fact<String> {
     })
 }
 
-fn kubeconfig(text: &str) -> Fact<Kubeconfig> {
-    yaml(text).map(|root| {
-        let first = |list: &str, inner: &str, key: &str| {
-            let value = root.get(list).and_then(|list| list.get(0)).and_then(|item| item.get(inner)?.get(key));
-            Fact::from_option(value.and_then(Value::as_str).map(|text| clip(text, 300)))
-        };
-        let user = root.get("users").and_then(|users| users.get(0)?.get("name")?.as_str());
-        Kubeconfig {
-            server: first("clusters", "cluster", "server"),
-            client_certificate: first("users", "user", "client-certificate"),
-            user: Fact::from_option(user.map(|user| clip(user, 200))),
-        }
-    })
-}
-
-/// Brackets that may be open at once; no file of Kubernetes comes near it.
-const MAX_BRACKETS: usize = 200;
-
-/// YAML that is a mapping, or why not.
-///
-/// Open brackets are counted first, because the parser needs time in the square of their depth before it gives up, and a
-/// node may send as many as its section holds.
-pub(crate) fn yaml(text: &str) -> Fact<Value> {
-    let mut open: usize = 0;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        if open > MAX_BRACKETS {
-            return Fact::unknown("no valid YAML: nested too deeply");
-        }
-    }
-    match serde_yaml::from_str::<Value>(text) {
-        Ok(value) if value.is_mapping() => Fact::Known(value),
-        Ok(_) => Fact::unknown("no YAML mapping"),
-        Err(error) => Fact::unknown(format!("no valid YAML: {}", clip(&error.to_string(), 160))),
-    }
-}
-
-impl KubeletConfig {
-    fn parse(reader: Reader<'_>) -> Self {
-        let text = reader.whole("kubelet-config");
-        let root = text.clone().and_then(yaml);
-        let get = |key: &str| root.as_ref().and_then(|root| Fact::from_option(root.get(key)));
-        let text_of = |key: &str| get(key).and_then(|value| Fact::from_option(value.as_str().map(str::to_owned)));
-        let flag = |key: &str| get(key).and_then(|value| Fact::from_option(value.as_bool()));
-        let is_config = |root: &Value| root.get("kind").and_then(Value::as_str) == Some("KubeletConfiguration");
-        Self {
-            present: match &text {
-                Fact::Known(_) => Fact::Known(true),
-                Fact::Absent => Fact::Known(false),
-                Fact::Unknown(why) => Fact::unknown(why.as_str()),
-            },
-            valid: text.clone().map(|_| root.is_known_and(is_config)),
-            error: match (&text, &root) {
-                (Fact::Known(_), Fact::Unknown(why)) => Fact::Known(why.clone()),
-                (Fact::Unknown(why), _) => Fact::unknown(why.as_str()),
-                _ => Fact::Absent,
-            },
-            cgroup_driver: text_of("cgroupDriver"),
-            cluster_dns: get("clusterDNS").map(|list| {
-                let items = list.as_sequence().map_or(&[][..], Vec::as_slice);
-                items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }),
-            cluster_domain: text_of("clusterDomain"),
-            client_ca_file: root.as_ref().and_then(|root| {
-                let file = root.get("authentication").and_then(|auth| auth.get("x509")?.get("clientCAFile")?.as_str());
-                Fact::from_option(file.map(str::to_owned))
-            }),
-            fail_swap_on: flag("failSwapOn"),
-            fail_cgroup_v1: flag("failCgroupV1"),
-            static_pod_path: text_of("staticPodPath"),
-            resolv_conf: text_of("resolvConf"),
-            rotate_certificates: flag("rotateCertificates"),
-            server_tls_bootstrap: flag("serverTLSBootstrap"),
-            protect_kernel_defaults: flag("protectKernelDefaults"),
-            container_runtime_endpoint: text_of("containerRuntimeEndpoint"),
-            read_only_port: get("readOnlyPort").and_then(|value| Fact::from_option(value.as_i64())),
-            cpu_manager_policy: text_of("cpuManagerPolicy"),
-            memory_manager_policy: text_of("memoryManagerPolicy"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::read::test_support::{record, record_of, section};
+    use super::super::read::test_support::record;
     use super::*;
     use crate::record::Record;
 
@@ -361,25 +288,6 @@ mod tests {
         assert_eq!(differs(false, "Kubernetes v1.29.15", "containerd x 1.7.27"), Fact::Known(true));
         assert_eq!(differs(true, "Kubernetes v1.29.15", "containerd x 1.7.27"), Fact::Known(false));
         assert_eq!(differs(false, "Kubernetes v1.34.1", "containerd x v2.1.0"), Fact::Known(false));
-    }
-
-    #[test]
-    fn the_configuration_file_and_its_mistakes() {
-        let with = |text: &str| parse(&record(&[("kubelet-config", "", text)])).config;
-        assert_eq!(with(CONFIG).valid, Fact::Known(true));
-        assert_eq!(with("kind: Other\n").valid, Fact::Known(false));
-        let broken = with("a: [\n");
-        assert_eq!((broken.present, broken.valid), (Fact::Known(true), Fact::Known(false)));
-        assert!(broken.error.is_known());
-        let missing = parse(&record_of(vec![section("kubelet-config", "", 66, "")])).config;
-        assert_eq!((missing.present, missing.valid), (Fact::Known(false), Fact::Absent));
-    }
-
-    #[test]
-    fn kubeconfigs() {
-        let text = "clusters:\n- cluster:\n    server: https://192.168.4.63:6443\n  name: k\nusers:\n- name: default-auth\n  user:\n    client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem\n";
-        let kubelet = parse(&record(&[("kubeconfig", "/etc/kubernetes/kubelet.conf", text)]));
-        assert_eq!(kubelet.server, Fact::Known("https://192.168.4.63:6443".to_owned()));
     }
 
     #[test]

@@ -63,6 +63,18 @@ pub const KUBELET_LOG: &[(&str, &[&str])] = &[
     ("api_unreachable", &["no route to host", ":6443"]),
     ("assignment_outside_section", &["Assignment outside of section"]),
     ("exec_failed", &["Unable to locate executable"]),
+    ("unauthorized", &["Unauthorized"]),
+    ("client_cert_missing", &["unable to read client-cert"]),
+    ("bootstrap_cert_expired", &["part of the existing bootstrap client certificate"]),
+    ("config_invalid", &["failed to decode kubelet config file"]),
+    ("config_invalid", &["failed to validate kubelet configuration"]),
+];
+
+/// Sentences that look like faults and that healthy kubelets print, too: at each start, and for ever.
+pub const HARMLESS: &[&str] = &[
+    "invalid capacity 0 on image filesystem",
+    "pleg has yet to be successful",
+    "because we are in static kubelet mode",
 ];
 
 /// Sentences of containerd.
@@ -117,12 +129,44 @@ impl LogFacts {
 /// What a service said last before its last exit. The journal holds lines of its present life too, and of earlier ones;
 /// what counts is between the last exit and the one before.
 pub(crate) fn exit_reason(text: &str) -> Option<String> {
+    let (before, life) = last_life(text)?;
+    last_error(life).or_else(|| last_error(before))
+}
+
+/// The kinds of sentences between the last exit and the one before.
+pub(crate) fn exit_classes(text: &str, table: &[(&str, &[&str])]) -> Vec<String> {
+    let life = last_life(text).map_or("", |(_, life)| life);
+    classify(life, table).into_keys().collect()
+}
+
+/// Everything before the last exit, and what of it came after the exit before.
+fn last_life(text: &str) -> Option<(&str, &str)> {
     const EXIT: &str = "Main process exited";
     let (before, _) = text.rsplit_once(EXIT)?;
     // The line of the exit itself is only begun here; it is systemd's.
     let before = before.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    let life = before.rsplit_once(EXIT).map_or(before, |(_, life)| life);
-    last_error(life).or_else(|| last_error(before))
+    Some((before, before.rsplit_once(EXIT).map_or(before, |(_, life)| life)))
+}
+
+/// Seconds since the last sentence of a class, by the stamp at the beginning of its line.
+pub(crate) fn age(log: &LogFacts, class: &str, now: Option<i64>) -> Fact<i64> {
+    let last = log.found.as_ref().and_then(|found| Fact::from_option(found.get(class)));
+    last.and_then(|finding| {
+        let stamp = finding.last.split(['.', ' ']).next().and_then(|seconds| seconds.parse::<i64>().ok());
+        match (stamp, now) {
+            (Some(stamp), Some(now)) => Fact::Known(now.saturating_sub(stamp).max(0)),
+            (None, _) => Fact::unknown("the line of the log has no stamp"),
+            (_, None) => Fact::unknown("the node's clock is not known"),
+        }
+    })
+}
+
+/// Which of [`HARMLESS`] occur in a unit's log.
+pub(crate) fn harmless(reader: Reader<'_>, unit: &str) -> Fact<Vec<String>> {
+    reader.text_of("log", unit).map(|text| {
+        let said = HARMLESS.iter().filter(|sentence| text.contains(**sentence));
+        said.map(|sentence| (*sentence).to_owned()).collect()
+    })
 }
 
 /// The last line that reports an error, without the journal's and klog's headings; else the last line.

@@ -6,7 +6,7 @@
 //!
 //! - `read`, `listing`: sections, keys and listings of `docs/probe.md` as three-valued texts.
 //! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `containerd_config`, `crictl`,
-//!   `libcni`, `elf`, `unit`, `wiring`, `logs`.
+//!   `libcni`, `elf`, `unit`, `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the kubelet's own.
 //! - [`cluster`]: what the records of a whole run say together.
 
 pub mod api;
@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod cni;
 pub mod containerd;
 pub mod containerd_config;
+pub mod control_plane;
 pub mod crictl;
 pub mod disk;
 mod elf;
@@ -23,10 +24,14 @@ mod fact;
 pub mod firewall;
 pub mod flannel;
 pub mod fstab;
+pub mod hosts;
 pub mod identity;
+pub mod join;
 pub mod kernel;
 pub mod kubeadm;
 pub mod kubelet;
+pub mod kubelet_config;
+pub mod kubelet_start;
 mod libcni;
 pub mod listing;
 pub mod logs;
@@ -71,6 +76,10 @@ pub struct NodeFacts {
     pub firewall: firewall::Firewall,
     pub packages: packages::Packages,
     pub api: api::Api,
+    pub control_plane: control_plane::ControlPlane,
+    pub hosts: hosts::Hosts,
+    /// Absent unless a log of `kubeadm join` was given beside the record: see [`join`].
+    pub join: join::Join,
 }
 
 /// What a record says. A record without a probe gives facts that are all unknown.
@@ -83,6 +92,8 @@ pub fn parse(record: &Record) -> NodeFacts {
     let network = network::Network::parse(reader);
     let containerd = containerd::Containerd::parse(reader, &permissions, now);
     let cni = cni::Cni::parse(reader, &containerd, &identity.arch);
+    let api = api::Api::parse(reader, now);
+    let kubeadm = kubeadm::Kubeadm::parse(reader, &permissions, &packages, &identity, now);
     NodeFacts {
         system: system::System::parse(reader),
         mounts: mounts::Mounts::parse(reader, containerd.root()),
@@ -91,11 +102,14 @@ pub fn parse(record: &Record) -> NodeFacts {
         nfs: nfs::Nfs::parse(reader, &network, identity.has_tool("mount.nfs")),
         kubelet: kubelet::Kubelet::parse(reader, &permissions, &packages, &containerd, now),
         certs: certs::Certs::parse(reader, now),
-        kubeadm: kubeadm::Kubeadm::parse(reader, &permissions, now),
         kernel: kernel::Kernel::parse(reader),
         time: time::Time::parse(record, reader),
         firewall: firewall::Firewall::parse(reader),
-        api: api::Api::parse(reader),
+        control_plane: control_plane::ControlPlane::parse(reader, &api, &kubeadm, now),
+        hosts: hosts::Hosts::parse(reader),
+        join: join::Join::default(),
+        api,
+        kubeadm,
         identity,
         permissions,
         containerd,

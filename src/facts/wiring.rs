@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::listing;
 use super::read::{Reader, clip};
 use super::unit::Unit;
 
@@ -115,17 +116,71 @@ pub(crate) fn kubeadm_drop_in(drop_ins: &Fact<Vec<DropIn>>) -> Fact<DropInState>
     })
 }
 
-/// The command that systemd would run gives the kubelet a kubeconfig. Unknown when it passes variables of unknown content.
-pub(crate) fn wired(unit: &Unit) -> Fact<bool> {
+/// The command that systemd would run gives the kubelet a kubeconfig.
+///
+/// Where it passes variables, their content is looked for in the unit's environment and the environment files; unknown when
+/// systemd did not say what the environment is.
+pub(crate) fn wired(reader: Reader<'_>, unit: &Unit) -> Fact<bool> {
     unit.exec_start.as_ref().and_then(|command| {
         if gives_kubeconfig(command) {
-            Fact::Known(true)
-        } else if command.contains('$') {
-            Fact::unknown("the command line is made of variables that were not read")
-        } else {
-            Fact::Known(false)
+            return Fact::Known(true);
+        }
+        if !command.contains('$') {
+            return Fact::Known(false);
+        }
+        let in_files = reader
+            .each("env-file")
+            .any(|(_, text)| text.known().is_some_and(|text| settings(text).any(|line| line.contains("--kubeconfig"))));
+        match &unit.environment {
+            Fact::Known(environment) => Fact::Known(in_files || environment.contains("--kubeconfig")),
+            _ if in_files => Fact::Known(true),
+            Fact::Absent => Fact::Known(false),
+            Fact::Unknown(_) => Fact::unknown("the command line is made of variables that were not read"),
         }
     })
+}
+
+/// Why the command does not give it one.
+pub(crate) fn fault(reader: Reader<'_>, unit: &Unit, wired: &Fact<bool>, drop_ins: &Fact<Vec<DropIn>>) -> Fact<String> {
+    wired.as_ref().and_then(|wired| {
+        if *wired {
+            return Fact::Absent;
+        }
+        drop_ins.as_ref().map(|drop_ins| why_unwired(reader, unit, drop_ins))
+    })
+}
+
+fn why_unwired(reader: Reader<'_>, unit: &Unit, drop_ins: &[DropIn]) -> String {
+    let kubeadms = || drop_ins.iter().filter(|drop_in| drop_in.path.ends_with("kubeadm.conf"));
+    if let Some((path, line)) = kubeadms().find_map(|drop_in| Some((&drop_in.path, *drop_in.outside_section.known()?)))
+    {
+        return format!("line {line} of {path} stands before any section header, so that systemd ignores it");
+    }
+    if let Some(empty) = kubeadms().find(|drop_in| drop_in.sets_command.is_false()) {
+        return format!("{} sets no command", empty.path);
+    }
+    if let Some(unread) = kubeadms().find(|drop_in| drop_in.loaded.is_false()) {
+        return format!("{} is on disk, and systemd has not read it", unread.path);
+    }
+    if let Some(loaded) = kubeadms().next() {
+        return format!("{} is in force, and the command that counts does not use it", loaded.path);
+    }
+    if unit.drop_ins.is_known_and(|paths| !paths.is_empty()) {
+        return "none of its drop-ins is kubeadm's".to_owned();
+    }
+    match drop_in_directory(reader) {
+        Some(true) => "its drop-in directory holds no 10-kubeadm.conf".to_owned(),
+        Some(false) => "it has no drop-in directory".to_owned(),
+        None => "it has no drop-in".to_owned(),
+    }
+}
+
+/// Whether there is a directory for the kubelet's drop-ins; `None` where nobody looked.
+fn drop_in_directory(reader: Reader<'_>) -> Option<bool> {
+    let listing = reader.text("unit-paths");
+    let text = listing.known()?;
+    let there = listing::parse(text).any(|entry| entry.path.ends_with("/kubelet.service.d") && entry.stat.is_known());
+    Some(there)
 }
 
 /// The flags in the environment files, drop-ins and unit file, in that order.
@@ -217,14 +272,43 @@ mod tests {
     }
 
     #[test]
-    fn wiring_by_the_command_alone() {
-        let wired = |command: &str| {
-            let unit = Unit { exec_start: Fact::Known(command.to_owned()), ..Unit::default() };
-            super::wired(&unit)
+    fn wiring_by_the_command_and_its_variables() {
+        let wired = |command: &str, environment: Fact<String>, file: &str| {
+            let unit = Unit { exec_start: Fact::Known(command.to_owned()), environment, ..Unit::default() };
+            let record = record(&[("env-file", "/etc/default/kubelet", file)]);
+            super::wired(Reader::new(&record), &unit)
         };
-        assert_eq!(wired("/usr/bin/kubelet"), Fact::Known(false));
-        assert_eq!(wired("/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS"), Fact::Known(true));
-        assert_eq!(wired("/usr/bin/kubelet --kubeconfig=/x"), Fact::Known(true));
-        assert!(wired("/usr/local/bin/kubelet $KUBELET_ARGS").is_unknown());
+        let unread = || Fact::unknown("x");
+        assert_eq!(wired("/usr/bin/kubelet", unread(), ""), Fact::Known(false));
+        assert_eq!(wired("/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS", unread(), ""), Fact::Known(true));
+        assert_eq!(wired("/usr/bin/kubelet --kubeconfig=/x", unread(), ""), Fact::Known(true));
+        assert!(wired("/usr/local/bin/kubelet $KUBELET_ARGS", unread(), "").is_unknown());
+        assert_eq!(wired("/usr/bin/kubelet $ARGS", unread(), "ARGS=--kubeconfig=/x\n"), Fact::Known(true));
+        // Only half of kubeadm's drop-in is left.
+        let half = Fact::Known("KUBELET_CONFIG_ARGS=--config=/c".to_owned());
+        assert_eq!(wired("/usr/bin/kubelet $KUBELET_CONFIG_ARGS", half, ""), Fact::Known(false));
+    }
+
+    #[test]
+    fn why_it_is_not_wired() {
+        let path = format!("{DIR}/10-kubeadm.conf");
+        let why = |text: Option<&str>, directory: &str| {
+            let unit = "LoadState=loaded\nActiveState=active\nSubState=running\nDropInPaths=\n\
+                        ExecStart={ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet ; }\n";
+            let mut sections = vec![("unit", "kubelet", unit), ("unit-paths", "", directory)];
+            sections.extend(text.map(|text| ("unit-file", path.as_str(), text)));
+            let record = record(&sections);
+            let reader = Reader::new(&record);
+            let unit = Unit::parse(reader, "kubelet", None);
+            fault(reader, &unit, &super::wired(reader, &unit), &drop_ins(reader, &unit)).known().unwrap().clone()
+        };
+        let directory = format!("755 0:0 1 1 d\t{DIR}\n");
+        assert!(why(Some(&GOOD.replace("[Service]\n", "")), &directory).starts_with("line 2 of"));
+        assert!(why(Some(GOOD), &directory).ends_with("systemd has not read it"));
+        assert_eq!(why(None, &directory), "its drop-in directory holds no 10-kubeadm.conf");
+        assert_eq!(
+            why(None, "644 0:0 1 1 f\t/usr/lib/systemd/system/kubelet.service\n"),
+            "it has no drop-in directory"
+        );
     }
 }

@@ -114,6 +114,7 @@ fn class(class: &Class) -> FailureClass {
         says: class.says.clone(),
         leaves: class.leaves.clone(),
         checks: class.checks.clone(),
+        names: class.names.clone(),
         next: class.next.clone(),
     }
 }
@@ -135,7 +136,7 @@ fn refused(table: &Table, errors: &[PreflightError]) -> FailureClass {
         names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
     };
     let says = format!("{}: {named}", own.says);
-    FailureClass { id: "preflight-checks".to_owned(), says, leaves: None, checks, next }
+    FailureClass { id: "preflight-checks".to_owned(), says, leaves: None, checks, names: None, next }
 }
 
 fn errors(table: &Table, join: &Join, list: impl Fn(&Part) -> &Vec<Label>) -> Vec<PreflightError> {
@@ -153,6 +154,7 @@ fn preflight_error(table: &Table, label: &Label, names: &[&str]) -> Option<Prefl
         message: shown(message),
         says: row.says.clone(),
         checks: row.checks.clone(),
+        names: row.names.clone(),
         next: row.next.clone(),
     })
 }

@@ -248,7 +248,14 @@ impl<'d> Log<'d> {
         let clues = self.clues.into_iter().map(|(index, (count, raw))| {
             let class = &self.table.clues[index].class;
             let evidence = judge::evidence(&raw, skipped == 0);
-            Clue { id: class.id.clone(), says: class.says.clone(), checks: class.checks.clone(), count, evidence }
+            Clue {
+                id: class.id.clone(),
+                says: class.says.clone(),
+                checks: class.checks.clone(),
+                names: class.names.clone(),
+                count,
+                evidence,
+            }
         });
         JoinLog {
             schema: SCHEMA,

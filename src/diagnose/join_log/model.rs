@@ -197,6 +197,9 @@ pub struct FailureClass {
     pub leaves: Option<String>,
     /// The ids of checks that would confirm it.
     pub checks: Vec<String>,
+    /// The one of these checks that the log's own text proves to fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
     pub next: Vec<NextStep>,
 }
 
@@ -248,6 +251,9 @@ pub struct PreflightError {
     /// What it means.
     pub says: String,
     pub checks: Vec<String>,
+    /// The one of these checks that the log's own text proves to fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
     pub next: Vec<NextStep>,
 }
 
@@ -278,6 +284,9 @@ pub struct Clue {
     pub id: String,
     pub says: String,
     pub checks: Vec<String>,
+    /// The one of these checks that the log's own text proves to fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
     /// How many lines say it.
     pub count: usize,
     /// The last of them.

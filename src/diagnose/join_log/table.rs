@@ -61,6 +61,7 @@ struct Entry {
     says: String,
     leaves: Option<String>,
     checks: Vec<String>,
+    names: Option<String>,
     #[serde(default)]
     next: Vec<NextStep>,
 }
@@ -83,6 +84,8 @@ pub(super) struct ErrorRow {
     pub(super) alongside: Option<String>,
     pub(super) says: String,
     pub(super) checks: Vec<String>,
+    /// The one of the checks that the text itself proves to fail.
+    pub(super) names: Option<String>,
     pub(super) next: Vec<NextStep>,
 }
 
@@ -109,6 +112,8 @@ pub(super) struct Class {
     pub(super) says: String,
     pub(super) leaves: Option<String>,
     pub(super) checks: Vec<String>,
+    /// The one of the checks that the text itself proves to fail.
+    pub(super) names: Option<String>,
     pub(super) next: Vec<NextStep>,
 }
 
@@ -154,9 +159,9 @@ pub(super) struct Table {
 
 /// A failure or clue as it is looked for.
 fn failure(pieces: &mut Pieces, phase: Option<Phase>, entry: Entry) -> Failure {
-    let Entry { id, weak, since, text, says, leaves, checks, next } = entry;
+    let Entry { id, weak, since, text, says, leaves, checks, names, next } = entry;
     let text = text.into_iter().map(|alternative| pieces.all(alternative)).collect();
-    Failure { phase, since, weak, class: Class { id, says, leaves, checks, next }, text }
+    Failure { phase, since, weak, class: Class { id, says, leaves, checks, names, next }, text }
 }
 
 impl Table {
@@ -311,6 +316,11 @@ mod tests {
         for class in classes.chain(table.phases.iter().map(|row| &row.otherwise)) {
             assert!(ids.insert(&class.id), "{} stands there twice", class.id);
             assert!(kebab(&class.id), "{}", class.id);
+        }
+        let named =
+            table.failures.iter().chain(&table.clues).map(|failure| (&failure.class.names, &failure.class.checks));
+        for (name, checks) in named.chain(table.preflight_errors.iter().map(|row| (&row.names, &row.checks))) {
+            assert!(name.as_ref().is_none_or(|name| checks.contains(name)), "{name:?} is none of {checks:?}");
         }
         let rows = table.preflight_errors.iter().map(|row| (&row.name, &row.says, &row.checks, &row.next));
         let classes = table.failures.iter().chain(&table.clues).map(|failure| &failure.class);

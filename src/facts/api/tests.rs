@@ -22,7 +22,7 @@ condition=Ready Unknown NodeStatusUnknown 2025-09-12T16:10:00Z 2025-09-12T16:20:
 ";
 
 fn parse(sections: &[(&str, &str, &str)]) -> Api {
-    Api::parse(Reader::new(&record(sections)))
+    Api::parse(Reader::new(&record(sections)), Some(1000))
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn nodes_as_the_api_sees_them() {
 fn a_list_that_was_cut_does_not_claim_to_be_whole() {
     let mut cut = section("api-nodes", "", 0, NODES);
     cut.truncated = true;
-    let api = Api::parse(Reader::new(&record_of(vec![cut])));
+    let api = Api::parse(Reader::new(&record_of(vec![cut])), None);
     assert_eq!(api.nodes.known().unwrap().keys().collect::<Vec<_>>(), ["homelab"]);
     assert_eq!(api.nodes_complete, Fact::Known(false));
 }
@@ -56,12 +56,12 @@ fn a_list_that_was_cut_does_not_claim_to_be_whole() {
 fn an_api_that_does_not_answer_is_told_from_one_that_was_not_asked() {
     let refused = "The connection to the server 192.168.4.63:6443 was refused";
     let sections = vec![section("api-version", "", 1, refused), section("api-nodes", "", 1, "")];
-    let down = Api::parse(Reader::new(&record_of(sections)));
+    let down = Api::parse(Reader::new(&record_of(sections)), None);
     assert_eq!(down.answers, Fact::Known(false));
     assert!(down.error.is_known_and(|why| why.contains("was refused")));
     assert!(down.nodes.is_unknown());
     assert_eq!(parse(&[]).answers, Fact::Absent);
-    let no_kubectl = Api::parse(Reader::new(&record_of(vec![section("api-version", "", 127, "")])));
+    let no_kubectl = Api::parse(Reader::new(&record_of(vec![section("api-version", "", 127, "")])), None);
     assert_eq!(no_kubectl.answers, Fact::unknown("kubectl is not installed"));
 }
 
