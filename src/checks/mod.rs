@@ -333,6 +333,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "kubelet",
     "mounts",
     "nfs",
+    "node",
     "permissions",
     "ssh",
     "system",

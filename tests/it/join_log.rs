@@ -1,5 +1,6 @@
 //! `kubeadm join` output of every kind, and what is made of it. All logs are made up in kubeadm's words.
 
+mod checks;
 mod program;
 mod shapes;
 mod words;

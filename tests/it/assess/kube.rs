@@ -7,6 +7,8 @@ use super::check;
 
 const BAD_CONFLIST: &str = r#"{"cniVersion":"0.3.1","name":"flannel","type":"flannel"}"#;
 const BRIDGE: &str = r#"{"name":"placeholder","plugins":[{"type":"bridge","ipam":{"type":"host-local"}}]}"#;
+/// A CA of somebody else, before the one that is there.
+const OTHER_CA: &str = "    certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJoRENDQVNtZ0F3SUJBZ0lDRUFVd0NnWUlLb1pJemowRUF3SXdGVEVUTUJFR0ExVUVBd3dLYTNWaVpYSnUKWlhSbGN6QWVGdzB5TlRBNU1ESXdNREF3TURCYUZ3MHlOakE1TURJd01EQXdNREJhTUJreEZ6QVZCZ05WQkFNTQpEbXQxWW1VdFlYQnBjMlZ5ZG1WeU1Ga3dFd1lIS29aSXpqMENBUVlJS29aSXpqMERBUWNEUWdBRU1MYUlzdDRTCml3dzF1WEF3aGNaQWRUU0U3dVhJYVowOWxHUjY1QzM3emhSVGdwTmhkaThjNlFzVU5GZFNYbjJoeDRVU0RPclQKeDEwS0E5MFluVmVUSGFObE1HTXdJUVlEVlIwUkJCb3dHSUlLYTNWaVpYSnVaWFJsYzRjRUNtQUFBWWNFd0tnRQpQekFkQmdOVkhRNEVGZ1FVVFJqalFubmZmOUFTOXBsZXZVV05OWjZZaFpvd0h3WURWUjBqQkJnd0ZvQVUxYjg4CkhHcks5UWMwNDBMQWo5dmNyV2ZOUkdnd0NnWUlLb1pJemowRUF3SURTUUF3UmdJaEFMOFlWZDlJZjZjQUYvSGYKVExRenZHZ3FqSXhCZzdrVTFtZkttU09JSFNLQ0FpRUFsazZHSFRoRithRTVVZ0ZLa1pyNWdsNEpWRGxsNmtTNwpDaGhHaVg5T2RwVT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=\n    was: ";
 const FLANNEL_FILE: &str = "/etc/cni/net.d/10-flannel.conflist";
 
 #[test]
@@ -148,7 +150,7 @@ fn faults_of_the_kubelet_and_the_api() {
                         "ActiveState=active\nSubState=running",
                         "ActiveState=activating\nSubState=auto-restart",
                     ),
-                    Drop("process"),
+                    Code("process", "kubelet", 66),
                 ],
                 Area::Kubelet,
                 Verdict::Fail,
@@ -163,7 +165,7 @@ fn faults_of_the_kubelet_and_the_api() {
                         "ActiveState=active\nSubState=running",
                         "ActiveState=inactive\nSubState=dead",
                     ),
-                    Drop("process"),
+                    Code("process", "kubelet", 66),
                 ],
                 Area::Kubelet,
                 Verdict::Fail,
@@ -205,6 +207,108 @@ fn faults_of_the_kubelet_and_the_api() {
                 Area::Kubelet,
                 Verdict::Warn,
                 "disabled",
+            ),
+            (
+                "it is masked and stopped",
+                &[
+                    Text(
+                        "unit",
+                        "kubelet",
+                        "LoadState=loaded\nUnitFileState=enabled\nActiveState=active\nSubState=running",
+                        "LoadState=masked\nUnitFileState=masked\nActiveState=inactive\nSubState=dead",
+                    ),
+                    Code("process", "kubelet", 66),
+                ],
+                Area::Kubelet,
+                Verdict::Fail,
+                "masked",
+            ),
+            (
+                "a drop-in of somebody's without a section header",
+                &[Add("unit-file", "/etc/systemd/system/kubelet.service.d/20-join.conf", "Environment=A=b\n")],
+                Area::Kubelet,
+                Verdict::Warn,
+                "drop-in",
+            ),
+            (
+                "k3s holds its port",
+                &[Text("ports", "", "10250 901 kubelet", "10250 77 k3s-agent")],
+                Area::Kubelet,
+                Verdict::Fail,
+                "port 10250",
+            ),
+            (
+                "its program is gone",
+                &[
+                    Text("stat", "", "755 0:0 111000000 1757436000 f\t/usr/bin/kubelet", "-\t/usr/bin/kubelet"),
+                    Text(
+                        "unit",
+                        "kubelet",
+                        "ActiveState=active\nSubState=running",
+                        "ActiveState=activating\nSubState=auto-restart",
+                    ),
+                    Code("process", "kubelet", 66),
+                ],
+                Area::Kubelet,
+                Verdict::Fail,
+                "no program",
+            ),
+            (
+                "a flag that its version does not know",
+                &[
+                    Add("env-file", "/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--network-plugin=cni\n"),
+                    Text(
+                        "unit",
+                        "kubelet",
+                        "ActiveState=active\nSubState=running",
+                        "ActiveState=activating\nSubState=auto-restart",
+                    ),
+                    Code("process", "kubelet", 66),
+                ],
+                Area::Kubelet,
+                Verdict::Fail,
+                "removed flag",
+            ),
+            (
+                "it is told to use a runtime that is not there",
+                &[
+                    Text(
+                        "process",
+                        "kubelet",
+                        "unix:///var/run/containerd/containerd.sock",
+                        "unix:///run/crio/crio.sock",
+                    ),
+                    Add("cri-sockets", "", "660 0:0 0 1757436000 s\t/run/containerd/containerd.sock\n"),
+                ],
+                Area::Kubelet,
+                Verdict::Fail,
+                "no runtime",
+            ),
+            (
+                "its look at the containers hangs",
+                &[Text(
+                    "log",
+                    "kubelet",
+                    "invocation=11\n",
+                    "invocation=11\n1757525990.1 n kubelet[901]: E \"Skipping pod synchronization\" err=\"PLEG is not healthy: pleg was last seen active 3m9s ago\"\n",
+                )],
+                Area::Kubelet,
+                Verdict::Fail,
+                "PLEG",
+            ),
+            (
+                "its identity is of another cluster",
+                &[Text("kubeconfig", "/etc/kubernetes/kubelet.conf", "    certificate-authority-data: ", OTHER_CA)],
+                Area::Kubelet,
+                Verdict::Fail,
+                "other cluster",
+            ),
+            (
+                "its name leads to another machine",
+                &[Text("resolve", "homelab", "192.168.4.62", "192.168.4.63")],
+                Area::Kubelet,
+                Verdict::Fail,
+                "foreign name",
             ),
         ],
     );

@@ -103,9 +103,9 @@ fn an_expired_client_certificate() {
         clock.node_ms += years;
     }
     let (_, judged) = judge(&records);
-    let api = judged[0].1.areas.iter().find(|cell| cell.area == Area::Api).unwrap();
-    assert_eq!((api.verdict, api.text.as_str()), (Verdict::Fail, "certificate"));
-    assert_eq!(judged[0].1.summary, "the kubelet's client certificate has expired");
+    let kubelet = judged[0].1.areas.iter().find(|cell| cell.area == Area::Kubelet).unwrap();
+    assert_eq!((kubelet.verdict, kubelet.text.as_str()), (Verdict::Fail, "certificate"));
+    assert_eq!(judged[0].1.summary, "the kubelet's client certificate is not valid now");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn before_a_join_the_same_facts_are_expected() {
                         "ActiveState=active\nSubState=running\nResult=success",
                     ),
                     Text("unit", "kubelet", "NRestarts=6", "NRestarts=0"),
-                    Add("process", "kubelet", "pid=9\nstate=S\narg=/usr/bin/kubelet\n"),
+                    Add("process", "kubelet", "pid=9\nstate=S\narg=/usr/bin/kubelet\narg=--cgroup-driver=systemd\n"),
                 ],
                 Area::Kubelet,
                 Verdict::Fail,
