@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
-use super::containerd_config::{Config, SystemdCgroupLine, systemd_cgroup_lines};
+use super::containerd_config::{Config, SystemdCgroupLine, file_version, systemd_cgroup_lines};
 use super::crictl::{Cri, json};
 use super::logs::{LogFacts, RUNTIME_LOG};
 use super::permissions::Permissions;
 use super::read::{Reader, clip};
-use super::unit::{Unit, processes};
+use super::runtime::{self, PullFailure, Service};
+use super::unit::{Unit, UnitState, processes};
 
 const SOCKET: &str = "/run/containerd/containerd.sock";
 const CONFIG_FILE: &str = "/etc/containerd/config.toml";
@@ -21,6 +22,8 @@ pub struct Containerd {
     pub unit: Unit,
     /// A containerd process runs, whatever systemd says.
     pub process: Fact<bool>,
+    /// Service and process in one word; absent when there is none and another runtime does its work.
+    pub service: Fact<Service>,
     pub socket: Fact<bool>,
     /// Without epoch and distribution suffix (`1.6.20`).
     pub version: Fact<String>,
@@ -33,14 +36,22 @@ pub struct Containerd {
     pub config: Config,
     /// `/etc/containerd/config.toml` exists.
     pub config_file: Fact<bool>,
+    /// Why the configuration cannot be read.
+    pub config_error: Fact<String>,
+    /// Settings that the effective configuration has and the running daemon has not.
+    pub config_not_applied: Fact<Vec<String>>,
     /// The file changed after containerd started: what it says is not what runs.
     pub config_newer_than_daemon: Fact<bool>,
     /// Every line of the files that sets `SystemdCgroup`.
     pub systemd_cgroup_lines: Fact<Vec<SystemdCgroupLine>>,
     /// A line says `SystemdCgroup = true` where containerd does not read it, and none where it does.
     pub systemd_cgroup_misplaced: Fact<bool>,
+    /// Where that line stands: `line 8 of /etc/containerd/config.toml`.
+    pub systemd_cgroup_misplaced_at: Fact<String>,
     /// The cgroup driver that applies to pods: of the running daemon, else of the configuration, whose default is cgroupfs.
     pub systemd_cgroup: Fact<bool>,
+    /// The same by its name: `systemd` or `cgroupfs`.
+    pub cgroup_driver: Fact<String>,
     /// CNI's directories that apply, of the running daemon or else of the configuration, whose defaults are
     /// `/opt/cni/bin` and `/etc/cni/net.d`.
     pub cni_bin_dirs: Fact<Vec<String>>,
@@ -51,14 +62,22 @@ pub struct Containerd {
     /// The sandbox image is on the node.
     pub sandbox_image_present: Fact<bool>,
     pub cri: Cri,
+    /// Why the CRI serves nobody. Absent when it answers, and when nobody could ask it and the configuration has it on.
+    pub cri_problem: Fact<String>,
     /// Plugins that failed to load, with their error; skipped ones are left out.
     pub failed_plugins: Fact<Vec<String>>,
+    /// Those of them that pods need: the CRI and its snapshotter.
+    pub needed_plugins_failed: Fact<Vec<String>>,
+    /// The last pull of an image that failed on the way to its registry.
+    pub pull_failure: Fact<PullFailure>,
     pub deprecations: Fact<Vec<String>>,
     /// Pods that the runtime knows, by state (`ready`, `notready`).
     pub pods: Fact<BTreeMap<String, u64>>,
     pub log: LogFacts,
     /// Other container runtimes whose service runs.
     pub other_runtimes: Vec<String>,
+    /// Sockets of all runtimes that run and serve the CRI.
+    pub runtimes: Fact<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -84,12 +103,40 @@ impl Containerd {
             _ => value.clone(),
         };
         let sandbox_image = cri.sandbox_image.clone().or_else(|| config.sandbox_image.clone());
+        let systemd_cgroup = cri.systemd_cgroup.clone().or_else(|| match &config_source {
+            Fact::Known(_) => Fact::Known(config.systemd_cgroup.is_true()),
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::unknown(why.as_str()),
+        });
+        let process = match processes(reader, "containerd") {
+            Fact::Known(_) => Fact::Known(true),
+            Fact::Absent => Fact::Known(false),
+            Fact::Unknown(why) => Fact::Unknown(why),
+        };
+        let running = |name: &str| Unit::parse(reader, name, now).running.is_true();
+        let other_runtimes: Vec<String> =
+            ["crio", "docker"].into_iter().filter(|name| running(name)).map(str::to_owned).collect();
+        // Docker alone serves no kubelet, and it brings a containerd of its own.
+        let replaced =
+            running("crio") || running("cri-docker") || (unit.is(UnitState::NotFound) && !other_runtimes.is_empty());
+        let failed_plugins = reader.text("ctr-plugins").map(|text| {
+            let rows = text.lines().filter(|row| row.split_whitespace().last() == Some("error"));
+            rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        });
+        let snapshotter = cri.snapshotter.known().or(config.snapshotter.known()).map_or("overlayfs", String::as_str);
         Self {
-            process: match processes(reader, "containerd") {
-                Fact::Known(_) => Fact::Known(true),
-                Fact::Absent => Fact::Known(false),
-                Fact::Unknown(why) => Fact::Unknown(why),
+            service: runtime::service(&unit, &process, replaced),
+            config_error: runtime::config_error(reader, &config_source),
+            config_not_applied: match &config_source {
+                Fact::Known(ConfigSource::Dump) => runtime::not_applied(&config, &cri),
+                _ => Fact::unknown("containerd config dump was not read"),
             },
+            cri_problem: runtime::cri_problem(&cri, &config),
+            needed_plugins_failed: failed_plugins.as_ref().map(|rows| runtime::needed_plugins(rows, snapshotter)),
+            failed_plugins,
+            pull_failure: runtime::pull_failure(reader, now),
+            runtimes: runtime::runtimes(reader, now, &process),
+            process,
             socket: permissions.exists(SOCKET),
             version_major: number(&version, 0),
             version_minor: number(&version, 1),
@@ -104,12 +151,13 @@ impl Containerd {
                 lines.iter().any(|line| line.value && !line.effective)
                     && !lines.iter().any(|line| line.value && line.effective)
             }),
-            systemd_cgroup_lines: lines,
-            systemd_cgroup: cri.systemd_cgroup.clone().or_else(|| match &config_source {
-                Fact::Known(_) => Fact::Known(config.systemd_cgroup.is_true()),
-                Fact::Absent => Fact::Absent,
-                Fact::Unknown(why) => Fact::unknown(why.as_str()),
+            systemd_cgroup_misplaced_at: lines.as_ref().and_then(|lines| {
+                let line = lines.iter().find(|line| line.value && !line.effective);
+                Fact::from_option(line.map(|line| format!("line {} of {}", line.line, line.path)))
             }),
+            systemd_cgroup_lines: lines,
+            cgroup_driver: systemd_cgroup.as_ref().map(|on| if *on { "systemd" } else { "cgroupfs" }.to_owned()),
+            systemd_cgroup,
             cni_bin_dirs: cri.cni_bin_dirs.clone().or_else(|| match &config_source {
                 Fact::Known(_) => {
                     Fact::Known(config.cni_bin_dirs.known().cloned().unwrap_or_else(|| vec!["/opt/cni/bin".to_owned()]))
@@ -123,21 +171,13 @@ impl Containerd {
             }),
             sandbox_image_present: present(reader, &sandbox_image),
             sandbox_image,
-            failed_plugins: reader.text("ctr-plugins").map(|text| {
-                let rows = text.lines().filter(|row| row.split_whitespace().last() == Some("error"));
-                rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-            }),
             deprecations: reader.text("ctr-deprecations").map(|text| {
                 let rows = text.lines().filter_map(|row| row.split_whitespace().next());
                 rows.filter(|word| word.starts_with("io.containerd.deprecation/")).map(str::to_owned).collect()
             }),
             pods: reader.whole("crictl-pods").and_then(json).map(|pods| pods_by_state(&pods)),
             log: LogFacts::parse(reader, "containerd", RUNTIME_LOG),
-            other_runtimes: ["crio", "docker"]
-                .into_iter()
-                .filter(|name| Unit::parse(reader, name, now).running.is_true())
-                .map(str::to_owned)
-                .collect(),
+            other_runtimes,
             config_source,
             config,
             cri,
@@ -175,10 +215,12 @@ fn config(reader: Reader<'_>) -> (Fact<ConfigSource>, Config) {
 fn lines(reader: Reader<'_>) -> Fact<Vec<SystemdCgroupLine>> {
     let mut found = Vec::new();
     let mut answer = reader.nothing("containerd-config");
+    let main = reader.text_of("containerd-config", CONFIG_FILE).known().copied().and_then(file_version);
     for (path, text) in reader.each("containerd-config") {
         match text {
             Fact::Known(text) => {
-                found.extend(systemd_cgroup_lines(path, text));
+                let version = file_version(text).or(main).unwrap_or(1);
+                found.extend(systemd_cgroup_lines(path, text, version));
                 answer = Fact::Known(Vec::new());
             }
             Fact::Absent if !answer.is_known() => answer = Fact::Absent,
@@ -207,15 +249,11 @@ fn number(version: &Fact<String>, index: usize) -> Fact<u32> {
     version.as_ref().and_then(|version| version.split('.').nth(index).map_or(Fact::Absent, super::read::number))
 }
 
-/// Whether `crictl images` lists the image under that name.
+/// Whether the image is on the node.
 fn present(reader: Reader<'_>, image: &Fact<String>) -> Fact<bool> {
-    image.as_ref().and_then(|image| {
-        reader.whole("crictl-images").and_then(json).map(|images| {
-            let list = images.get("images").and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
-            let tags = list.iter().filter_map(|image| image.get("repoTags")?.as_array()).flatten();
-            tags.filter_map(serde_json::Value::as_str).any(|tag| tag == image)
-        })
-    })
+    image
+        .as_ref()
+        .and_then(|image| reader.whole("crictl-images").and_then(json).map(|images| runtime::has_image(&images, image)))
 }
 
 fn pods_by_state(pods: &serde_json::Value) -> BTreeMap<String, u64> {

@@ -78,10 +78,15 @@ impl Config {
         let version = table.get("version").and_then(Value::as_integer).unwrap_or(1);
         let plugins = table.get("plugins");
         let plugin = |name: &str| plugins.and_then(|plugins| plugins.get(name));
-        // A 2.x daemon still reads the older layouts, so each place is looked at, the newest first.
-        let old = plugin("io.containerd.grpc.v1.cri").or_else(|| plugin("cri"));
-        let runtime = plugin("io.containerd.cri.v1.runtime").or(old);
-        let images = plugin("io.containerd.cri.v1.images");
+        // The file's version alone decides which place is read; what stands in another is ignored without a word.
+        let old = match version {
+            ..=1 => plugin("cri"),
+            2 => plugin("io.containerd.grpc.v1.cri"),
+            _ => None,
+        };
+        let new = |name| plugin(name).filter(|_| version >= 3);
+        let runtime = new("io.containerd.cri.v1.runtime").or(old);
+        let images = new("io.containerd.cri.v1.images");
         let containerd = runtime.and_then(|runtime| runtime.get("containerd"));
         let default_runtime = containerd.and_then(|c| c.get("default_runtime_name")).and_then(Value::as_str);
         let options = containerd
@@ -152,8 +157,16 @@ pub struct SystemdCgroupLine {
     pub effective: bool,
 }
 
-/// Every uncommented line of a file that sets `SystemdCgroup`, wherever it stands.
-pub(crate) fn systemd_cgroup_lines(path: &str, text: &str) -> Vec<SystemdCgroupLine> {
+/// `version` of a file; its line stands before the first table.
+pub(crate) fn file_version(text: &str) -> Option<i64> {
+    let head = text.lines().map(str::trim).take_while(|line| !line.starts_with('['));
+    let mut lines = head.filter_map(|line| line.split_once('='));
+    let (_, value) = lines.find(|(key, _)| key.trim() == "version")?;
+    value.split('#').next()?.trim().parse().ok()
+}
+
+/// Every uncommented line of a file that sets `SystemdCgroup`, wherever it stands. `version` is the file's.
+pub(crate) fn systemd_cgroup_lines(path: &str, text: &str, version: i64) -> Vec<SystemdCgroupLine> {
     let mut table = String::new();
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -169,7 +182,7 @@ pub(crate) fn systemd_cgroup_lines(path: &str, text: &str) -> Vec<SystemdCgroupL
                 path: path.to_owned(),
                 line: u32::try_from(index + 1).unwrap_or(u32::MAX),
                 value: value.trim().starts_with("true"),
-                effective: is_runtime_options(&table),
+                effective: is_runtime_options(&table, version),
                 table: table.clone(),
             });
         }
@@ -177,15 +190,17 @@ pub(crate) fn systemd_cgroup_lines(path: &str, text: &str) -> Vec<SystemdCgroupL
     found
 }
 
-fn is_runtime_options(table: &str) -> bool {
+fn is_runtime_options(table: &str, version: i64) -> bool {
     let plain = table.replace(['"', '\''], "");
-    let cri = ["plugins.io.containerd.grpc.v1.cri.", "plugins.io.containerd.cri.v1.runtime.", "plugins.cri."];
-    cri.iter().any(|prefix| {
-        plain
-            .strip_prefix(prefix)
-            .and_then(|rest| rest.strip_prefix("containerd.runtimes."))
-            .is_some_and(|rest| rest.ends_with(".options"))
-    })
+    let plugin = match version {
+        ..=1 => "plugins.cri.",
+        2 => "plugins.io.containerd.grpc.v1.cri.",
+        _ => "plugins.io.containerd.cri.v1.runtime.",
+    };
+    plain
+        .strip_prefix(plugin)
+        .and_then(|rest| rest.strip_prefix("containerd.runtimes."))
+        .is_some_and(|rest| rest.ends_with(".options"))
 }
 
 #[cfg(test)]
@@ -258,11 +273,22 @@ disabled_plugins = []
     fn a_line_in_the_wrong_table_changes_nothing() {
         let text = "version = 2\n#SystemdCgroup = true\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"x\"\nSystemdCgroup = true\n";
         assert_eq!(parse(text).systemd_cgroup, Fact::Absent);
-        let lines = systemd_cgroup_lines("/etc/containerd/config.toml", text);
+        let lines = systemd_cgroup_lines("/etc/containerd/config.toml", text, 2);
         assert_eq!(lines.len(), 1);
         assert_eq!((lines[0].line, lines[0].value, lines[0].effective), (5, true, false));
         assert_eq!(lines[0].table, "plugins.\"io.containerd.grpc.v1.cri\".containerd");
-        assert!(systemd_cgroup_lines("x", VERSION_2)[0].effective);
+        assert!(systemd_cgroup_lines("x", VERSION_2, 2)[0].effective);
+    }
+
+    #[test]
+    fn the_layout_of_another_version_means_nothing() {
+        let of_2 = VERSION_2.replace("version = 2", "");
+        assert_eq!((file_version(&of_2), file_version(VERSION_2)), (None, Some(2)));
+        assert_eq!(parse(&of_2).systemd_cgroup, Fact::Absent, "without a version the file is one of version 1");
+        assert!(!systemd_cgroup_lines("x", &of_2, 1)[0].effective);
+        let as_3 = VERSION_2.replace("version = 2", "version = 3 # new");
+        assert_eq!((parse(&as_3).systemd_cgroup, file_version(&as_3)), (Fact::Absent, Some(3)));
+        assert!(!systemd_cgroup_lines("x", &as_3, 3)[0].effective);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Packet filters: which are active, and whether kube-proxy's and flannel's rules are there.
+//! Packet filters: which are active, what they let in, and whether kube-proxy's and flannel's rules are there.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::host_firewall::{self, NEEDED};
 use super::read::Reader;
+use super::unit::processes;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Firewall {
@@ -16,6 +18,11 @@ pub struct Firewall {
     pub firewalld_masquerade: Fact<bool>,
     pub ufw: Fact<String>,
     pub ufw_active: Fact<bool>,
+    /// What happens to packets for the node that no rule of ufw names.
+    pub ufw_input: Fact<String>,
+    /// Of the ports that Kubernetes needs (`10250/tcp` and `8472/udp`, of a control plane `6443/tcp`), those that firewalld or
+    /// ufw keeps closed. Absent when neither is active.
+    pub closed_ports: Fact<Vec<String>>,
     pub nft_rules: Fact<u64>,
     /// What `iptables -V` says.
     pub iptables_version: Fact<String>,
@@ -23,11 +30,21 @@ pub struct Firewall {
     pub iptables_backend: Fact<String>,
     pub iptables_rules: Fact<u64>,
     pub iptables_legacy_rules: Fact<u64>,
+    /// Rules of kube-proxy's service chains and of flannel, in the older of the two backends.
+    pub legacy_kube_rules: Fact<u64>,
+    /// The same in the newer one.
+    pub nft_kube_rules: Fact<u64>,
     /// Policy of the FORWARD chain.
     pub forward_policy: Fact<String>,
     /// Rules of kube-proxy's service chains.
     pub kube_service_rules: Fact<u64>,
     pub flannel_rules: Fact<u64>,
+    /// kube-proxy's own table, which it has in its nftables mode.
+    pub kube_proxy_table: Fact<bool>,
+    /// Services of ipvs, which kube-proxy has in its ipvs mode.
+    pub ipvs_services: Fact<u64>,
+    /// For how many seconds kube-proxy has run; absent when it does not.
+    pub kube_proxy_age: Fact<i64>,
     /// Chains of other CNI plugins.
     pub foreign_chains: Fact<String>,
     pub network_manager: Fact<String>,
@@ -36,36 +53,56 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    pub(crate) fn parse(reader: Reader<'_>) -> Self {
+    /// `now`: the node's clock in seconds.
+    pub(crate) fn parse(reader: Reader<'_>, now: Option<i64>) -> Self {
         let keys = reader.keys("firewall");
         let firewalld = keys.text("firewalld");
         let ufw = keys.text("ufw");
         let version = keys.text("iptables_version");
         let zone = reader.text("firewalld");
         let setting = |name: &str| {
-            zone.as_ref().and_then(|text| {
-                let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
-                Fact::from_option(line.map(str::trim))
-            })
+            zone.as_ref().and_then(|text| Fact::from_option(host_firewall::setting(text, name).map(str::to_owned)))
         };
+        let firewalld_running = firewalld.as_ref().map(|state| state.starts_with("running") || state == "active");
+        let ufw_active = ufw.as_ref().map(|state| state.ends_with(" active") || state == "active");
+        let backend = version.as_ref().and_then(|version| {
+            let name = version.rsplit_once('(').and_then(|(_, rest)| rest.split(')').next());
+            Fact::from_option(name.map(str::to_owned))
+        });
+        let kube_service_rules = keys.number::<u64>("kube_services");
         Self {
-            firewalld_running: firewalld.as_ref().map(|state| state.starts_with("running") || state == "active"),
+            closed_ports: closed_ports(reader, &firewalld_running, &ufw_active),
             firewalld_ports: setting("ports").map(|ports| ports.split_whitespace().map(str::to_owned).collect()),
-            firewalld_masquerade: setting("masquerade").and_then(super::read::flag),
+            firewalld_masquerade: setting("masquerade").and_then(|value| super::read::flag(&value)),
+            firewalld_running,
             firewalld,
-            ufw_active: ufw.as_ref().map(|state| state.ends_with(" active") || state == "active"),
+            ufw_active,
             ufw,
+            ufw_input: keys.text("ufw_input"),
             nft_rules: keys.number("nft_rules"),
-            iptables_backend: version.as_ref().and_then(|version| {
-                let name = version.rsplit_once('(').and_then(|(_, rest)| rest.split(')').next());
-                Fact::from_option(name.map(str::to_owned))
+            nft_kube_rules: keys.number("nft_kube_rules").or_else(|| match backend.known().map(String::as_str) {
+                Some("nf_tables") => kube_service_rules.clone(),
+                _ => Fact::unknown("nft is not installed"),
             }),
+            legacy_kube_rules: keys.number("legacy_kube_rules"),
+            iptables_backend: backend,
             iptables_version: version,
             iptables_rules: keys.number("iptables_rules"),
             iptables_legacy_rules: keys.number("iptables_legacy_rules"),
             forward_policy: keys.text("forward_policy"),
-            kube_service_rules: keys.number("kube_services"),
+            kube_service_rules,
             flannel_rules: keys.number("flannel_rules"),
+            kube_proxy_table: keys.flag("kube_proxy_nft"),
+            ipvs_services: keys.number("ipvs_services"),
+            kube_proxy_age: processes(reader, "kube-proxy").and_then(|found| {
+                let started = found.into_iter().map(|process| process.started).next().unwrap_or_default();
+                started.and_then(|started| {
+                    now.map_or_else(
+                        || Fact::unknown("the node's clock is not known"),
+                        |now| Fact::Known(now.saturating_sub(started).max(0)),
+                    )
+                })
+            }),
             foreign_chains: keys.text("foreign_chains"),
             network_manager: keys.text("networkmanager"),
             network_manager_unmanaged: keys.text("nm_unmanaged"),
@@ -73,14 +110,57 @@ impl Firewall {
     }
 }
 
+fn closed_ports(reader: Reader<'_>, firewalld: &Fact<bool>, ufw: &Fact<bool>) -> Fact<Vec<String>> {
+    let mut closed: Vec<String> = Vec::new();
+    if firewalld.is_true() {
+        let mut zones = Vec::new();
+        for (_, zone) in reader.each("firewalld") {
+            match zone {
+                Fact::Known(text) => zones.push(text),
+                Fact::Absent => {}
+                Fact::Unknown(why) => return Fact::Unknown(why),
+            }
+        }
+        if zones.is_empty() {
+            return reader.nothing("firewalld");
+        }
+        closed.extend(host_firewall::closed_by_firewalld(&zones));
+    }
+    if ufw.is_true() {
+        let keys = reader.keys("firewall");
+        if let Fact::Unknown(why) = keys.get("ufw_rule") {
+            return Fact::Unknown(why);
+        }
+        let rules = keys.values("ufw_rule");
+        let input = keys.get("ufw_input");
+        let rules = rules.known().map_or(&[][..], Vec::as_slice);
+        if !input.is_known_and(|policy| *policy == "ACCEPT") {
+            closed.extend(host_firewall::closed_by_ufw(rules));
+        }
+    }
+    match (firewalld, ufw) {
+        (Fact::Known(false) | Fact::Absent, Fact::Known(false) | Fact::Absent) => Fact::Absent,
+        (Fact::Unknown(why), _) | (_, Fact::Unknown(why)) if closed.is_empty() => Fact::unknown(why.as_str()),
+        _ => {
+            closed.sort_by_key(|port| NEEDED.iter().position(|(number, kind)| *port == format!("{number}/{kind}")));
+            closed.dedup();
+            Fact::Known(closed)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::read::test_support::record;
+    use super::super::read::test_support::{record, record_of, section};
     use super::*;
+
+    fn parse(sections: &[(&str, &str, &str)]) -> Firewall {
+        Firewall::parse(Reader::new(&record(sections)), Some(10_000))
+    }
 
     #[test]
     fn firewalld_with_its_zone() {
-        let record = record(&[
+        let firewall = parse(&[
             (
                 "firewall",
                 "",
@@ -88,21 +168,49 @@ mod tests {
             ),
             ("firewalld", "", "public (active)\n  ports: 10250/tcp 8472/udp\n  masquerade: no\n  forward-ports: \n"),
         ]);
-        let firewall = Firewall::parse(Reader::new(&record));
         assert_eq!(firewall.firewalld_running, Fact::Known(true));
         assert_eq!(firewall.firewalld_ports, Fact::Known(vec!["10250/tcp".to_owned(), "8472/udp".to_owned()]));
         assert_eq!(firewall.firewalld_masquerade, Fact::Known(false));
         assert_eq!(firewall.ufw_active, Fact::Absent);
         assert_eq!(firewall.iptables_backend, Fact::Known("nf_tables".to_owned()));
         assert_eq!(firewall.kube_service_rules, Fact::Known(12));
+        assert_eq!(firewall.nft_kube_rules, Fact::Known(12), "iptables writes there");
+        assert_eq!(firewall.closed_ports, Fact::Known(vec!["6443/tcp".to_owned()]));
     }
 
     #[test]
     fn ufw_inactive_does_not_end_in_active() {
         for (text, active) in [("Status: active", true), ("Status: inactive", false), ("inactive", false)] {
             let line = format!("ufw={text}\n");
-            let record = record(&[("firewall", "", &line)]);
-            assert_eq!(Firewall::parse(Reader::new(&record)).ufw_active, Fact::Known(active), "{text}");
+            assert_eq!(parse(&[("firewall", "", &line)]).ufw_active, Fact::Known(active), "{text}");
         }
+    }
+
+    #[test]
+    fn what_no_firewall_closes_is_not_asked() {
+        assert_eq!(parse(&[("firewall", "", "firewalld=inactive\nufw=inactive\n")]).closed_ports, Fact::Absent);
+        assert!(parse(&[]).closed_ports.is_unknown());
+        let unread = parse(&[("firewall", "", "firewalld=active\nufw=inactive\n")]);
+        assert!(unread.closed_ports.is_unknown(), "its zones were not read");
+        let denied = parse(&[("firewall", "", "firewalld=inactive\nufw=active\nufw_rule!permission denied\n")]);
+        assert_eq!(denied.closed_ports, Fact::unknown("permission denied"));
+    }
+
+    #[test]
+    fn ufw_with_its_rules() {
+        let rules = "firewalld=inactive\nufw=active\nufw_input=DROP\nufw_rule=allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n\
+                     ufw_rule=allow udp 8472 0.0.0.0/0 any 192.168.4.0/24 in\n";
+        let firewall = parse(&[("firewall", "", rules)]);
+        assert_eq!(firewall.closed_ports, Fact::Known(vec!["10250/tcp".to_owned(), "6443/tcp".to_owned()]));
+        let open = rules.replace("=DROP", "=ACCEPT");
+        assert_eq!(parse(&[("firewall", "", &open)]).closed_ports, Fact::Known(vec![]));
+    }
+
+    #[test]
+    fn how_long_kube_proxy_has_run() {
+        let age = |sections| Firewall::parse(Reader::new(&record_of(sections)), Some(10_000)).kube_proxy_age;
+        let running = section("process", "kube-proxy", 0, "pid=7\nstate=S\nstart=9000\n");
+        assert_eq!(age(vec![running]), Fact::Known(1000));
+        assert_eq!(age(vec![]), Fact::Absent);
     }
 }

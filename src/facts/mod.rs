@@ -24,6 +24,7 @@ mod fact;
 pub mod firewall;
 pub mod flannel;
 pub mod fstab;
+mod host_firewall;
 pub mod hosts;
 pub mod identity;
 pub mod join;
@@ -42,6 +43,7 @@ pub mod nfs;
 pub mod packages;
 pub mod permissions;
 mod read;
+pub mod runtime;
 pub mod system;
 pub mod time;
 pub mod unit;
@@ -104,7 +106,7 @@ pub fn parse(record: &Record) -> NodeFacts {
         certs: certs::Certs::parse(reader, now),
         kernel: kernel::Kernel::parse(reader),
         time: time::Time::parse(record, reader),
-        firewall: firewall::Firewall::parse(reader),
+        firewall: firewall::Firewall::parse(reader, now),
         control_plane: control_plane::ControlPlane::parse(reader, &api, &kubeadm, now),
         hosts: hosts::Hosts::parse(reader),
         join: join::Join::default(),

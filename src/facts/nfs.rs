@@ -19,10 +19,20 @@ pub struct Nfs {
     pub hung: Fact<Vec<String>>,
     /// Mount points that answered with an error, such as a stale file handle.
     pub failing: Fact<Vec<String>>,
+    /// Those of `hung` that are NFS.
+    pub nfs_hung: Fact<Vec<String>>,
+    /// Those of `failing` that are NFS, each with its error.
+    pub nfs_failing: Fact<Vec<String>>,
+    /// One that hangs does so in the kernel's NFS or RPC code, so that the server is what it waits for.
+    pub waits_for_server: Fact<bool>,
     /// NFS mount points whose server is the node itself.
     pub loopback: Fact<Vec<String>>,
     /// NFS mount points of fstab that should be mounted and are not.
     pub declared_not_mounted: Fact<Vec<String>>,
+    /// Those of them whose absence fstab does not tolerate (no `nofail`).
+    pub required_not_mounted: Fact<Vec<String>>,
+    /// How many NFS lines fstab has.
+    pub declared_count: Fact<u64>,
     /// NFS mount points of fstab with neither `_netdev`, `nofail`, `noauto` nor an automount: the node may hang at boot.
     pub boot_hang_risk: Fact<Vec<String>>,
     /// NFS mount points with `soft` and `rw`: a slow server loses writes.
@@ -76,6 +86,11 @@ impl Nfs {
                 mounts.iter().filter(|mount| test(mount)).map(|mount| mount.mount_point.clone()).collect::<Vec<_>>()
             })
         };
+        let of_nfs = mounts.as_ref().map(|mounts| mounts.iter().filter(|mount| mount.nfs).cloned().collect::<Vec<_>>());
+        let nfs_failing = of_nfs.as_ref().map(|mounts| {
+            let failing = mounts.iter().filter(|mount| mount.state == Fact::Known(MountState::Error));
+            failing.map(NetMount::with_error).collect::<Vec<_>>()
+        });
         let declared = reader
             .text("fstab")
             .map(|text| fstab::parse(text).filter(|entry| is_nfs(&entry.fstype)).collect::<Vec<_>>());
@@ -84,18 +99,17 @@ impl Nfs {
             nfs_count: mounts.as_ref().map(|mounts| mounts.iter().filter(|mount| mount.nfs).count() as u64),
             hung: unless_unasked(&mounts, named(|mount| mount.state == Fact::Known(MountState::Hung))),
             failing: unless_unasked(&mounts, named(|mount| mount.state == Fact::Known(MountState::Error))),
+            nfs_hung: unless_unasked(&of_nfs, named(|mount| mount.nfs && mount.state == Fact::Known(MountState::Hung))),
+            nfs_failing: unless_unasked(&of_nfs, nfs_failing),
+            waits_for_server: of_nfs.map(|mounts| mounts.iter().any(NetMount::waits_for_server)),
             loopback: named(|mount| mount.nfs && mount.own_address.is_true()),
             soft_read_write: named(|mount| {
                 let has = |wanted: &str| mount.options.iter().any(|option| option == wanted);
                 mount.nfs && has("soft") && has("rw")
             }),
-            declared_not_mounted: declared.as_ref().and_then(|declared| {
-                mounts.as_ref().map(|mounts| {
-                    let mounted = |point: &str| mounts.iter().any(|mount| mount.mount_point == point);
-                    let missing = declared.iter().filter(|entry| entry.expected_now() && !mounted(&entry.mount_point));
-                    missing.map(|entry| entry.mount_point.clone()).collect()
-                })
-            }),
+            declared_not_mounted: not_mounted(&declared, &mounts, |_| true),
+            required_not_mounted: not_mounted(&declared, &mounts, |entry| !entry.has("nofail")),
+            declared_count: declared.as_ref().map(|declared| declared.len() as u64),
             boot_hang_risk: declared.map(|declared| {
                 let safe = ["_netdev", "nofail", "noauto", "x-systemd.automount"];
                 let risky = declared.iter().filter(|entry| !safe.iter().any(|option| entry.has(option)));
@@ -107,6 +121,21 @@ impl Nfs {
             mounts,
         }
     }
+}
+
+/// Mount points of fstab's NFS lines that should be mounted and are not.
+fn not_mounted(
+    declared: &Fact<Vec<fstab::FstabEntry>>,
+    mounts: &Fact<Vec<NetMount>>,
+    counts: fn(&fstab::FstabEntry) -> bool,
+) -> Fact<Vec<String>> {
+    declared.as_ref().and_then(|declared| {
+        mounts.as_ref().map(|mounts| {
+            let mounted = |point: &str| mounts.iter().any(|mount| mount.mount_point == point);
+            let missing = declared.iter().filter(|entry| entry.expected_now() && !mounted(&entry.mount_point));
+            missing.filter(|entry| counts(entry)).map(|entry| entry.mount_point.clone()).collect()
+        })
+    })
 }
 
 /// "None hangs" is known only if every mount was asked; a mount that does is known at once.
@@ -154,6 +183,18 @@ impl NetMount {
             error: waiting("error"),
             waits_in: waiting("wchan"),
         }
+    }
+}
+
+impl NetMount {
+    /// `/mnt/media: Stale file handle`
+    fn with_error(&self) -> String {
+        self.error.known().map_or_else(|| self.mount_point.clone(), |error| format!("{}: {error}", self.mount_point))
+    }
+
+    fn waits_for_server(&self) -> bool {
+        self.state == Fact::Known(MountState::Hung)
+            && self.waits_in.is_known_and(|function| function.contains("rpc") || function.contains("nfs"))
     }
 }
 
@@ -222,8 +263,11 @@ mod tests {
     fn hung_and_failing_mounts() {
         let hung = parse("state=hung\nms=3000\npid_state=D\nwchan=rpc_wait_bit_killable\n", "");
         assert_eq!(hung.hung, Fact::Known(vec!["/mnt/media".to_owned()]));
+        assert_eq!((&hung.nfs_hung, hung.waits_for_server), (&hung.hung, Fact::Known(true)));
         let stale = parse("state=error\nerror=Stale file handle\n", "");
         assert_eq!(stale.failing, Fact::Known(vec!["/mnt/media".to_owned()]));
+        assert_eq!(stale.nfs_failing, Fact::Known(vec!["/mnt/media: Stale file handle".to_owned()]));
+        assert_eq!(stale.waits_for_server, Fact::Known(false));
     }
 
     #[test]
@@ -242,16 +286,32 @@ mod tests {
 
     #[test]
     fn a_mount_that_was_not_asked_is_not_fine() {
-        assert!(parse("", "").hung.is_unknown());
+        assert!(parse("", "").hung.is_unknown() && parse("", "").nfs_hung.is_unknown());
+    }
+
+    #[test]
+    fn what_is_no_nfs_does_not_count_as_such() {
+        let record = record_of(vec![
+            section("mountinfo", "", 0, MOUNTS),
+            section("netmount", "/mnt/media", 0, "state=answered\n"),
+            section("netmount", "/mnt/fuse", 0, "state=hung\n"),
+        ]);
+        let reader = Reader::new(&record);
+        let nfs = Nfs::parse(reader, &Network::parse(reader), Fact::Absent);
+        assert_eq!((nfs.hung, nfs.nfs_hung), (Fact::Known(vec!["/mnt/fuse".to_owned()]), Fact::Known(vec![])));
     }
 
     #[test]
     fn fstab_wants() {
         let nfs = parse(
             "state=answered\n",
-            "nas:/a /mnt/a nfs defaults\nnas:/b /mnt/b nfs4 noauto\n192.168.4.61:/srv/media /mnt/media nfs _netdev\n",
+            "nas:/a /mnt/a nfs defaults\nnas:/b /mnt/b nfs4 noauto\nnas:/c /mnt/c nfs nofail\n192.168.4.61:/srv/media /mnt/media nfs _netdev\n",
         );
-        assert_eq!(nfs.declared_not_mounted, Fact::Known(vec!["/mnt/a".to_owned()]));
+        assert_eq!(nfs.declared_not_mounted, Fact::Known(vec!["/mnt/a".to_owned(), "/mnt/c".to_owned()]));
+        assert_eq!(
+            (nfs.required_not_mounted, nfs.declared_count),
+            (Fact::Known(vec!["/mnt/a".to_owned()]), Fact::Known(4))
+        );
         assert_eq!(nfs.boot_hang_risk, Fact::Known(vec!["/mnt/a".to_owned()]));
     }
 

@@ -76,7 +76,13 @@ files() {
   set --
   for p in /proc/modules "/lib/modules/$KERNEL/modules.builtin"; do [ -r "$p" ] && set -- "$@" "$p"; done
   if [ $# = 0 ]; then t 66 modules; else
-    awk -F'[ /.]' 'FILENAME == "/proc/modules" { print $1; next }
+    p="/lib/modules/$KERNEL/modules.dep"
+    [ -r "$p" ] && set -- "$@" "$p"
+    awk -F'[ /.]' 'FILENAME == "/proc/modules" { print $1; had[$1]; next }
+FILENAME ~ /modules.dep$/ { if (!dep++) d = "modules.dep indexed"; l = $0; sub(/:.*/, "", l); sub(/.*\//, "", l); sub(/[.].*/, "", l); gsub(/-/, "_", l); if (l in need && !(l in had)) print l " available"; next }
+BEGIN { split("br_netfilter ip6_udp_tunnel ip_tables nf_conntrack nf_tables overlay vxlan xt_MASQUERADE xt_comment", a, " "); for (i in a) need[a[i]] }
+END { if (d) print d }
+{ had[$(NF-1)] }
 $(NF-1) ~ /^(br_netfilter|overlay|vxlan|nf_conntrack|nf_tables|ip_tables|iptable_(nat|filter)|xt_(comment|MASQUERADE|conntrack|mark)|ip6?_udp_tunnel|udp_tunnel|nfs|nfsv4|bridge|ip_vs|ip_set|dm_thin_pool)$/ { print $(NF-1) " builtin" }' "$@"
     t $? modules
   fi

@@ -52,17 +52,21 @@ firewall() {
   has firewalld && echo firewalld=active || echo firewalld=inactive
   V=inactive
   if [ -e /etc/ufw/ufw.conf ]; then while read -r l; do [ "$l" = ENABLED=yes ] && V=active; done </etc/ufw/ufw.conf; fi
+  UFW=$V
   echo "ufw=$V"
   V=$(x iptables -V 2>/dev/null)
   [ "$V" ] && echo "iptables_version=$V" || echo iptables_version-
   if [ ! "$UID0" ]; then
-    for p in nft_rules iptables_rules iptables_legacy_rules forward_policy kube_services flannel_rules foreign_chains; do echo "$p!permission denied"; done
+    for p in nft_rules nft_kube_rules kube_proxy_nft iptables_rules iptables_legacy_rules legacy_kube_rules forward_policy kube_services flannel_rules foreign_chains ipvs_services; do echo "$p!permission denied"; done
   elif w awk; then
     p=0
-    if ! w nft; then echo nft_rules-
+    if ! w nft; then printf '%s\n' nft_rules- nft_kube_rules- kube_proxy_nft-
     elif lm nf_tables; then
-      xa nft -n list ruleset 2>/dev/null | awk '/^@@rc / { r = $2 } /^\t\t[^\t }]/ && !/^\t\t(type|policy) / { n++ } END { print "nft_rules" (r ? "!nft failed with " r : "=" n + 0) }'
-    else echo nft_rules=0; fi
+      xa nft -n list ruleset 2>/dev/null | awk '
+/^@@rc / { r = $2 } /^table [a-z0-9]+ kube-proxy / { p = 1 }
+/^\t\t[^\t }]/ && !/^\t\t(type|policy) / { n++; if (/KUBE-(SVC|SEP)-|FLANNEL-/) k++ }
+END { if (r) { print "nft_rules!nft failed with " r; exit } print "nft_rules=" n + 0 "\nnft_kube_rules=" k + 0 "\nkube_proxy_nft=" (p ? "yes" : "no") }'
+    else printf '%s\n' nft_rules=0 nft_kube_rules=0 kube_proxy_nft=no; fi
     h=
     case $V in
     *legacy*) [ -e /proc/net/ip_tables_names ] || h=no ;;
@@ -82,17 +86,61 @@ END {
   if (r) { n = split("iptables_rules forward_policy kube_services flannel_rules foreign_chains", a, " "); for (i = 1; i <= n; i++) print a[i] "!iptables-save failed with " r; exit }
   print "iptables_rules=" n + 0 "\nforward_policy" (fp == "" ? "-" : "=" fp) "\nkube_services=" k + 0 "\nflannel_rules=" l + 0 "\nforeign_chains=" s }'
     fi
-    if [ ! -e /proc/net/ip_tables_names ]; then echo iptables_legacy_rules=0
-    elif w iptables-legacy-save; then echo "iptables_legacy_rules=$(x iptables-legacy-save 2>/dev/null | grep -c '^-A')"
-    else echo iptables_legacy_rules-; fi
+    if [ ! -e /proc/net/ip_tables_names ]; then printf '%s\n' iptables_legacy_rules=0 legacy_kube_rules=0
+    elif w iptables-legacy-save; then
+      x iptables-legacy-save 2>/dev/null | awk '
+/^-A/ { n++; if (/KUBE-(SVC|SEP)-|FLANNEL/) k++ }
+END { print "iptables_legacy_rules=" n + 0 "\nlegacy_kube_rules=" k + 0 }'
+    else printf '%s\n' iptables_legacy_rules- legacy_kube_rules-; fi
+    # Asking the kernel for the services of ipvs would load its module.
+    if [ -r /proc/net/ip_vs ]; then awk '/^(TCP|UDP|SCTP|FWM) / { n++ } END { print "ipvs_services=" n + 0 }' /proc/net/ip_vs
+    else echo ipvs_services=0; fi
   fi
   if has NetworkManager; then
     echo networkmanager=yes
     V=$(grep -hs '^unmanaged-devices' /etc/NetworkManager/conf.d/*.conf /etc/NetworkManager/NetworkManager.conf /usr/lib/NetworkManager/conf.d/*.conf)
     [ "$V" ] && echo "nm_unmanaged=${V#*=}" | tr '\n' ' ' && echo || echo nm_unmanaged-
   else printf '%s\n' networkmanager=no nm_unmanaged-; fi
+  [ "$UFW" = active ] && ufw_rules
   t 0 firewall
-  if has firewalld && root firewalld; then D=$T2; x firewall-cmd --list-all 2>&1; t $? firewalld; D=$T1; fi
+  if has firewalld && root firewalld; then
+    D=$T2
+    V=$(x firewall-cmd --list-all 2>&1)
+    X=$?
+    printf '%s\n' "$V"
+    t $X firewalld
+    # Zones that have interfaces or sources of their own beside the default one.
+    i=0
+    for p in $(x firewall-cmd --get-active-zones 2>/dev/null | grep '^[A-Za-z0-9_-]'); do
+      case $p in \(* | "${V%%[!A-Za-z0-9_-]*}") continue ;; esac
+      i=$((i + 1))
+      [ $i -gt 4 ] && break
+      x firewall-cmd --zone="$p" --list-all 2>&1
+      t $? firewalld "$p"
+    done
+    D=$T1
+  fi
+}
+# ufw_rules: from its files, because its own program would call iptables.
+ufw_rules() {
+  while read -r l; do
+    case $l in
+    DEFAULT_INPUT_POLICY=*) l=${l#*=} && l=${l#\"} && echo "ufw_input=${l%\"}" ;;
+    DEFAULT_FORWARD_POLICY=*) l=${l#*=} && l=${l#\"} && echo "ufw_forward=${l%\"}" ;;
+    esac
+  done </etc/default/ufw
+  ex /etc/ufw/user.rules
+  case $X in
+  0)
+    i=0
+    while read -r l; do
+      case $l in '### tuple ### '*) i=$((i + 1)) && [ $i -le 200 ] && echo "ufw_rule=${l#'### tuple ### '}" ;; esac
+    done </etc/ufw/user.rules
+    [ $i = 0 ] && echo ufw_rule-
+    ;;
+  66) echo ufw_rule- ;;
+  *) echo 'ufw_rule!permission denied' ;;
+  esac
 }
 packages() {
   D=$T2
