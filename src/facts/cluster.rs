@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::api::{ApiNode, Pod};
+use super::time::Clock;
 use super::{Fact, NodeFacts};
 
 /// The cluster as one run saw it.
@@ -31,6 +32,8 @@ pub struct Member {
     /// Its clock minus the control plane's, in milliseconds.
     pub skew_ms: Fact<i64>,
     pub skew_error_ms: Fact<i64>,
+    /// How far its clock is off, and from whose.
+    pub clock: Clock,
     /// `FLANNEL_SUBNET` is not in the Node's podCIDR.
     pub pod_cidr_differs: Fact<bool>,
     /// The API server's version, and its minor number.
@@ -75,10 +78,13 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
             Some(part) => own.as_ref().map(|own| f(*own, part)),
             None => Fact::unknown("no control plane's clock was read"),
         };
+        let skew_ms = relative(&facts.time.skew_ms, i64::saturating_sub, clock.map(|(skew, _)| skew));
+        let skew_error_ms = relative(&facts.time.skew_error_ms, i64::saturating_add, clock.map(|(_, error)| error));
         let member = Member {
+            clock: Clock::new(&skew_ms, &skew_error_ms, &facts.time),
             flannel_pod: node.as_ref().and_then(|node| pods.as_ref().and_then(|pods| flannel_pod(pods, &node.name))),
-            skew_ms: relative(&facts.time.skew_ms, i64::saturating_sub, clock.map(|(skew, _)| skew)),
-            skew_error_ms: relative(&facts.time.skew_error_ms, i64::saturating_add, clock.map(|(_, error)| error)),
+            skew_ms,
+            skew_error_ms,
             pod_cidr_differs: node.as_ref().and_then(|node| {
                 node.pod_cidr.as_ref().and_then(|cidr| facts.flannel.pod_cidr.as_ref().map(|own| *own != *cidr))
             }),

@@ -5,8 +5,9 @@
 //! kubelet is standalone. Nothing here judges: the same fact is a fault in one phase and normal in another.
 //!
 //! - `read`, `listing`: sections, keys and listings of `docs/probe.md` as three-valued texts.
-//! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `containerd_config`, `crictl`,
-//!   `libcni`, `elf`, `unit`, `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the kubelet's own.
+//! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `kernel_log`,
+//!   `containerd_config`, `crictl`, `libcni`, `elf`, `unit`, `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the
+//!   kubelet's own.
 //! - [`cluster`]: what the records of a whole run say together.
 
 pub mod api;
@@ -29,6 +30,7 @@ pub mod hosts;
 pub mod identity;
 pub mod join;
 pub mod kernel;
+pub mod kernel_log;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod kubelet_config;
@@ -97,7 +99,7 @@ pub fn parse(record: &Record) -> NodeFacts {
     let api = api::Api::parse(reader, now);
     let kubeadm = kubeadm::Kubeadm::parse(reader, &permissions, &packages, &identity, now);
     NodeFacts {
-        system: system::System::parse(reader),
+        system: system::System::parse(reader, now),
         mounts: mounts::Mounts::parse(reader, containerd.root()),
         disk: disk::Disk::parse(reader, containerd.root()),
         flannel: flannel::Flannel::parse(reader, &network, &cni),

@@ -6,12 +6,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::kernel_log::{self, KernelTrouble};
 use super::read::{Reader, clip, number, percent};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct System {
     /// Seconds since boot.
     pub uptime: Fact<u64>,
+    /// When the machine started, in seconds since 1970.
+    pub booted: Fact<i64>,
     pub cpus: Fact<u32>,
     /// Load average of one minute, in hundredths.
     pub load_hundredths: Fact<u64>,
@@ -35,8 +38,11 @@ pub struct System {
     pub stuck_count: Fact<u64>,
     /// How many of them wait for NFS or RPC.
     pub stuck_on_nfs: Fact<u64>,
-    /// Classes of trouble in the kernel's log; see [`KERNEL_LOG`]. Absent when the log was read and has none.
-    pub kernel_log: Fact<BTreeMap<String, LogFinding>>,
+    /// Classes of trouble in the kernel's log; see [`KERNEL_LOG`](super::kernel_log::KERNEL_LOG). Absent when the log was
+    /// read and has none.
+    pub kernel_log: Fact<BTreeMap<String, KernelTrouble>>,
+    /// Processes that the kernel ended since boot because the machine had no memory left.
+    pub oom_killed: Fact<Vec<String>>,
     /// `/lib/modules` has no directory for the running kernel: no module can be loaded before a reboot.
     pub running_kernel_removed: Fact<bool>,
     pub reboot_required: Fact<bool>,
@@ -48,6 +54,12 @@ pub struct System {
     pub suspends: Fact<u64>,
     /// When it last slept, in seconds since 1970.
     pub last_suspend: Fact<i64>,
+    /// What logind does when nobody is logged in for a while (`suspend`); absent when it is not set.
+    pub idle_action: Fact<String>,
+    /// Enabled timers whose name says that they put the machine to sleep.
+    pub sleep_timers: Fact<Vec<String>>,
+    /// It may put itself to sleep: by a timer or by logind, while sleep.target is not masked.
+    pub sleeps_by_itself: Fact<bool>,
     /// Processes that hold containers (containerd's shims).
     pub shims: Fact<u64>,
 }
@@ -67,23 +79,9 @@ pub struct LogFinding {
     pub last: String,
 }
 
-/// Patterns of the kernel's log, `(class, all of these words)`: the list of node-problem-detector, and what NFS and flannel add.
-pub const KERNEL_LOG: &[(&str, &[&str])] = &[
-    ("ext4_error", &["EXT4-fs error"]),
-    ("remounted_read_only", &["Remounting filesystem read-only"]),
-    ("io_error", &["Buffer I/O error"]),
-    ("io_error", &["I/O error, dev"]),
-    ("xfs_shutdown", &["XFS", "hutting down"]),
-    ("hung_task", &["blocked for more than"]),
-    ("oom_kill", &["Killed process"]),
-    ("conntrack_full", &["nf_conntrack: table full"]),
-    ("nfs_not_responding", &["nfs: server", "not responding"]),
-    ("vxlan_bad_checksum", &["UDP: bad checksum", ":8472"]),
-    ("thin_pool_full", &["dm-thin", "out of data space"]),
-];
-
 impl System {
-    pub(crate) fn parse(reader: Reader<'_>) -> Self {
+    /// `now`: the node's own clock.
+    pub(crate) fn parse(reader: Reader<'_>, now: Option<i64>) -> Self {
         let ident = reader.keys("ident");
         let swap_devices = reader.text("swaps").map(swap_devices);
         let stuck = reader.text("dstate").map(|text| text.lines().filter_map(stuck_process).collect::<Vec<_>>());
@@ -91,8 +89,21 @@ impl System {
         let suspend = reader.keys("suspend");
         let counts = reader.keys("counts");
         let processes = counts.number::<u64>("processes").or_else(|| ident.number("processes"));
+        let uptime: Fact<u64> =
+            ident.get("uptime").and_then(|text| number(text.split(['.', ' ']).next().unwrap_or_default()));
+        let booted = match now {
+            Some(now) => uptime.as_ref().map(|uptime| now.saturating_sub(i64::try_from(*uptime).unwrap_or(i64::MAX))),
+            None => Fact::unknown("the node's clock was not read"),
+        };
+        let sleep_target = reader.keys_of("unit", "sleep.target").text("UnitFileState");
+        let idle_action = suspend.text("idle_action");
+        let sleep_timers = suspend.get("sleep_timers").map(|list| list.split_whitespace().map(str::to_owned).collect());
         Self {
-            uptime: ident.get("uptime").and_then(|text| number(text.split(['.', ' ']).next().unwrap_or_default())),
+            uptime,
+            sleeps_by_itself: sleeps_by_itself(&idle_action, &sleep_timers, &sleep_target),
+            idle_action,
+            sleep_timers,
+            oom_killed: reader.text("dmesg").map(kernel_log::killed),
             cpus: ident.number("cpus"),
             load_hundredths: ident.get("loadavg").and_then(load),
             memory_total_kib: memory(reader, "MemTotal:"),
@@ -120,13 +131,14 @@ impl System {
                 .map(|stuck| stuck.iter().filter(|process| process.waits_for_nfs()).count() as u64),
             stuck,
             kernel_log: reader.text("dmesg").and_then(|text| {
-                let found = classify(text, KERNEL_LOG);
+                let found = kernel_log::classify(text, &booted);
                 Fact::from_option((!found.is_empty()).then_some(found))
             }),
             running_kernel_removed: kernel_removed(reader),
             reboot_required: ident.flag("reboot_required"),
             kmsg: ident.flag("kmsg"),
-            sleep_target: reader.keys_of("unit", "sleep.target").text("UnitFileState"),
+            booted,
+            sleep_target,
             suspend_target: reader.keys_of("unit", "suspend.target").text("UnitFileState"),
             suspends: suspend.number("suspends"),
             last_suspend: suspend.number("last_suspend"),
@@ -141,6 +153,21 @@ fn kernel_removed(reader: Reader<'_>) -> Fact<bool> {
         return Fact::Known(false);
     }
     ident.flag("modules_dir").map(|there| !there)
+}
+
+/// Absent counts as "no": a timer list that is not there names no timer.
+fn sleeps_by_itself(idle: &Fact<String>, timers: &Fact<Vec<String>>, target: &Fact<String>) -> Fact<bool> {
+    if target.is_known_and(|state| state.starts_with("masked")) {
+        return Fact::Known(false);
+    }
+    let sleeps = ["suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep"];
+    let by_idle = idle.as_ref().map(|action| sleeps.contains(&action.as_str()));
+    let by_timer = timers.as_ref().map(|timers| !timers.is_empty());
+    match (&by_idle, &by_timer) {
+        (Fact::Known(true), _) | (_, Fact::Known(true)) => Fact::Known(true),
+        (Fact::Unknown(why), _) | (_, Fact::Unknown(why)) => Fact::unknown(why.as_str()),
+        _ => Fact::Known(false),
+    }
 }
 
 impl StuckProcess {
@@ -231,7 +258,7 @@ mod tests {
     use super::*;
 
     fn parse(sections: &[(&str, &str, &str)]) -> System {
-        System::parse(Reader::new(&record(sections)))
+        System::parse(Reader::new(&record(sections)), Some(1_000_000))
     }
 
     #[test]
@@ -259,7 +286,7 @@ mod tests {
         let removed = |ident: &'static str, modules: Option<&'static str>| {
             let mut sections = vec![section("ident", "", 0, ident)];
             sections.push(section("modules", "", if modules.is_some() { 0 } else { 66 }, modules.unwrap_or_default()));
-            System::parse(Reader::new(&record_of(sections))).running_kernel_removed
+            System::parse(Reader::new(&record_of(sections)), None).running_kernel_removed
         };
         assert_eq!(removed("modules_dir=no\ncontainer-\n", Some("vxlan\n")), Fact::Known(true));
         assert_eq!(removed("modules_dir=yes\ncontainer-\n", Some("vxlan\n")), Fact::Known(false));
@@ -297,16 +324,28 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_log_is_classed() {
-        let system = parse(&[(
-            "dmesg",
-            "",
-            "[1.0] EXT4-fs error (device sda1): ext4_lookup\n[2.0] EXT4-fs error (device sda1): b\n[3.0] nfs: server 10.0.0.5 not responding, still trying\n[4] usb 1-1: new\n",
-        )]);
-        let log = system.kernel_log.known().unwrap();
-        assert_eq!(log.keys().collect::<Vec<_>>(), ["ext4_error", "nfs_not_responding"]);
-        assert_eq!(log["ext4_error"].count, 2);
+    fn the_kernel_log_is_dated_by_the_uptime() {
+        let system = parse(&[
+            ("ident", "", "uptime=1000.5 1\n"),
+            ("dmesg", "", "[20.0] Out of memory: Killed process 812 (kubelet) total-vm:1kB\n"),
+        ]);
+        assert_eq!(system.booted, Fact::Known(999_000));
+        assert_eq!(system.kernel_log.known().unwrap()["oom_kill"].first, Fact::Known(999_020));
+        assert_eq!(system.oom_killed, Fact::Known(vec!["kubelet".to_owned()]));
         assert_eq!(parse(&[("dmesg", "", "")]).kernel_log, Fact::Absent);
         assert!(parse(&[]).kernel_log.is_unknown());
+    }
+
+    #[test]
+    fn a_machine_that_puts_itself_to_sleep() {
+        let sleeps = |suspend: &str, target: &str| {
+            let unit = format!("UnitFileState={target}\n");
+            parse(&[("suspend", "", suspend), ("unit", "sleep.target", &unit)]).sleeps_by_itself
+        };
+        assert_eq!(sleeps("idle_action=suspend\nsleep_timers-\n", "static"), Fact::Known(true));
+        assert_eq!(sleeps("idle_action-\nsleep_timers=auto-sleep.timer\n", "static"), Fact::Known(true));
+        assert_eq!(sleeps("idle_action=suspend\nsleep_timers-\n", "masked"), Fact::Known(false));
+        assert_eq!(sleeps("idle_action=ignore\nsleep_timers-\n", "static"), Fact::Known(false));
+        assert!(sleeps("suspends=0\n", "static").is_unknown());
     }
 }

@@ -28,6 +28,47 @@ pub struct Time {
     pub zone: Fact<String>,
 }
 
+/// How far a clock is off, in the words and figures that a check needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Clock {
+    /// Whose clock it was held against: `the control plane's`, else `this machine's`.
+    pub against: Fact<String>,
+    /// Off by at least so many milliseconds: what is left of the difference beyond the error of the measurement.
+    pub off_by_ms: Fact<i64>,
+    /// The difference itself; positive when the clock is ahead.
+    pub difference_ms: Fact<i64>,
+    /// `+48s`
+    pub figure: Fact<String>,
+    /// `48 s ahead of the control plane's`
+    pub words: Fact<String>,
+}
+
+impl Clock {
+    /// Against the control plane's clock where that was read: it is the one that counts, and the clock of the machine that
+    /// sweeps may be off itself.
+    pub(crate) fn new(relative: &Fact<i64>, relative_error: &Fact<i64>, own: &Time) -> Self {
+        let (difference, error, against) = match (relative, relative_error) {
+            (Fact::Known(_), Fact::Known(error)) => (relative, *error, "the control plane's"),
+            _ => (&own.skew_ms, own.skew_error_ms.known().copied().unwrap_or(0), "this machine's"),
+        };
+        let seconds = |difference: i64| difference.saturating_abs() / 1000;
+        let difference = difference.clone();
+        Self {
+            against: difference.as_ref().map(|_| against.to_owned()),
+            off_by_ms: difference.as_ref().map(|off| off.saturating_abs().saturating_sub(error).max(0)),
+            figure: difference.as_ref().map(|off| {
+                let sign = if *off < 0 { '-' } else { '+' };
+                format!("{sign}{}s", seconds(*off))
+            }),
+            words: difference.as_ref().map(|off| {
+                let side = if *off < 0 { "behind" } else { "ahead of" };
+                format!("{} s {side} {against}", seconds(*off))
+            }),
+            difference_ms: difference,
+        }
+    }
+}
+
 /// A skew with its error bar, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Skew {
@@ -107,6 +148,19 @@ mod tests {
     fn absurd_clocks_do_not_overflow() {
         assert!(skew(&ClockSample { sent_ms: i64::MAX, received_ms: i64::MAX, node_ms: i64::MIN }).is_none());
         assert_eq!(sample(2000, 1000, 1501).error_ms, 0);
+    }
+
+    #[test]
+    fn only_what_lies_beyond_the_error_is_the_clocks_fault() {
+        let own = Time { skew_ms: Fact::Known(-3000), skew_error_ms: Fact::Known(500), ..Time::default() };
+        let clock = Clock::new(&Fact::Known(48_200), &Fact::Known(100), &own);
+        assert_eq!(clock.off_by_ms, Fact::Known(48_100));
+        assert_eq!(clock.figure, Fact::Known("+48s".to_owned()));
+        assert_eq!(clock.words, Fact::Known("48 s ahead of the control plane's".to_owned()));
+        let alone = Clock::new(&Fact::default(), &Fact::default(), &own);
+        assert_eq!(alone.off_by_ms, Fact::Known(2500));
+        assert_eq!(alone.words, Fact::Known("3 s behind this machine's".to_owned()));
+        assert!(Clock::new(&Fact::default(), &Fact::default(), &Time::default()).off_by_ms.is_unknown());
     }
 
     #[test]
