@@ -1,7 +1,6 @@
 //! The cells of the table: each area's findings folded into a verdict, a few words and the reasons.
 
 use crate::checks::{Finding, Severity};
-use crate::facts::disk::Space;
 use crate::facts::{Fact, NodeFacts};
 use crate::verdict::{Area, AreaCell, Phase, Verdict};
 
@@ -65,58 +64,11 @@ fn applies(area: Area, facts: &NodeFacts, phase: Option<Phase>) -> bool {
 /// The words of an area with nothing wrong in it.
 fn calm(area: Area, facts: &NodeFacts) -> String {
     let said = match area {
-        Area::Disk => figures(&facts.disk.var_lib),
+        Area::Disk => facts.disk.var_lib.figures.known().cloned(),
         Area::Containerd => facts.containerd.version.known().cloned(),
         Area::Cni => facts.cni.first_plugins.known().and_then(|plugins| plugins.first().cloned()),
         Area::Kubelet if facts.kubelet.running.is_true() => Some("running".to_owned()),
         _ => None,
     };
     said.unwrap_or_else(|| "ok".to_owned())
-}
-
-/// `2% of 456G`
-fn figures(space: &Space) -> Option<String> {
-    match (&space.used_percent, &space.size_kib) {
-        (Fact::Known(used), Fact::Known(size)) => Some(format!("{used}% of {}", size_text(*size))),
-        (Fact::Known(used), _) => Some(format!("{used}%")),
-        _ => None,
-    }
-}
-
-/// As `df -h`: powers of 1024, rounded up, one decimal below ten.
-fn size_text(kib: u64) -> String {
-    let mut unit: u64 = 1;
-    for suffix in ["K", "M", "G", "T", "P"] {
-        let tenths = kib.saturating_mul(10).div_ceil(unit);
-        if tenths < 100 && suffix != "K" {
-            return format!("{}.{}{suffix}", tenths / 10, tenths % 10);
-        }
-        let whole = kib.div_ceil(unit);
-        if whole < 1024 {
-            return format!("{whole}{suffix}");
-        }
-        unit = unit.saturating_mul(1024);
-    }
-    format!("{}P", kib.div_ceil(1 << 40))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_as_df_prints_them() {
-        for (kib, text) in [
-            (0, "0K"),
-            (1023, "1023K"),
-            (1024, "1.0M"),
-            (5120, "5.0M"),
-            (478_114_568, "456G"),
-            (1_922_728_840, "1.8T"),
-            (10 * 1024 * 1024, "10G"),
-            (u64::MAX, "16777216P"),
-        ] {
-            assert_eq!(size_text(kib), text, "{kib}");
-        }
-    }
 }

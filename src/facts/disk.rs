@@ -21,10 +21,37 @@ pub struct Disk {
     pub images: Space,
     /// Where the kubelet keeps pods: `/var/lib/kubelet`, else `/var/lib`.
     pub pods: Space,
+    /// Of images and pods, the disk that is nearest to the kubelet's default limit for evicting pods, or furthest below it.
+    pub tightest: Fact<Tight>,
+    /// The same for inodes; absent when neither file system has a fixed number of them.
+    pub tightest_inodes: Fact<Tight>,
+    /// Of the other paths that must not fill up, the fullest.
+    pub tightest_elsewhere: Fact<Tight>,
     /// `errors_count` of ext4 file systems that counted any, by device.
     pub ext4_errors: BTreeMap<String, Fact<u64>>,
+    /// Devices with such errors.
+    pub ext4_with_errors: Fact<Vec<String>>,
     /// Thin pools' fill in percent, by name.
     pub thin_pools: Fact<BTreeMap<String, u32>>,
+    /// The fullest of them, in percent; absent when there is none.
+    pub thin_pool_fullest: Fact<u32>,
+    /// What holds images if overlayfs cannot keep them there; absent when it can.
+    pub images_unfit: Fact<String>,
+}
+
+/// A file system against the limit that matters for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Tight {
+    /// The path that was looked at.
+    pub path: String,
+    /// What is kept there: `images`, `pods`; of other paths the path itself.
+    pub what: String,
+    /// Free, in percent of the whole.
+    pub free_percent: u32,
+    /// Below it something breaks.
+    pub limit_percent: u32,
+    /// `100% of 234G`
+    pub figures: String,
 }
 
 /// One file system's figures.
@@ -45,7 +72,23 @@ pub struct Space {
     pub inodes_free_percent: Fact<u32>,
     pub fstype: Fact<String>,
     pub device: Fact<String>,
+    /// `2% of 456G`
+    pub figures: Fact<String>,
 }
+
+/// The kubelet's defaults: below so much it evicts pods and taints the node.
+const IMAGES_LIMIT: u32 = 15;
+const PODS_LIMIT: u32 = 10;
+const INODES_LIMIT: u32 = 5;
+/// Of paths without such a default.
+const ELSEWHERE_LIMIT: u32 = 5;
+
+/// Paths that Kubernetes or the system itself stops without.
+const ELSEWHERE: [&str; 7] = ["/", "/etc", "/opt", "/run", "/var", "/var/log", "/var/lib/etcd"];
+
+/// File systems that cannot be the upper layer of an overlay.
+const UNFIT: [&str; 12] =
+    ["overlay", "nfs", "nfs4", "cifs", "smb3", "vfat", "msdos", "exfat", "ntfs", "ntfs3", "9p", "squashfs"];
 
 impl Disk {
     pub(crate) fn parse(reader: Reader<'_>, containerd_root: Option<&str>) -> Self {
@@ -64,20 +107,44 @@ impl Disk {
         }
         let nothing = paths.is_empty();
         let first = |wanted: &[&str]| {
-            let found = wanted.iter().find_map(|path| paths.get(*path));
-            found.cloned().unwrap_or_else(|| Space::unknown(reader.nothing::<()>("df").reason().unwrap_or_default()))
+            let found = wanted.iter().find_map(|path| paths.get_key_value(*path));
+            match found {
+                Some((path, space)) => (path.clone(), space.clone()),
+                None => (String::new(), Space::unknown(reader.nothing::<()>("df").reason().unwrap_or_default())),
+            }
         };
+        let images = first(&[containerd_root.unwrap_or_default(), "/var/lib/containerd", "/var/lib", "/var", "/"]);
+        let pods = first(&["/var/lib/kubelet", "/var/lib", "/var", "/"]);
+        let ext4_errors: BTreeMap<String, Fact<u64>> = reader
+            .each("fs-errors")
+            .map(|(device, text)| (device.to_owned(), text.and_then(number)))
+            .filter(|(_, errors)| *errors != Fact::Known(0))
+            .collect();
+        let thin_pools = reader.text("lvm-thin").map(thin_pools);
+        let inodes =
+            |(path, space): &(String, Space), what| tight(path, what, space, &space.inodes_free_percent, INODES_LIMIT);
+        let fstype = images.1.fstype.as_ref();
         Self {
-            var_lib: first(&["/var/lib", "/var", "/"]),
-            images: first(&[containerd_root.unwrap_or_default(), "/var/lib/containerd", "/var/lib", "/var", "/"]),
-            pods: first(&["/var/lib/kubelet", "/var/lib", "/var", "/"]),
+            var_lib: first(&["/var/lib", "/var", "/"]).1,
+            tightest: tighter(
+                tight(&images.0, "images", &images.1, &images.1.available_percent, IMAGES_LIMIT),
+                tight(&pods.0, "pods", &pods.1, &pods.1.available_percent, PODS_LIMIT),
+            ),
+            tightest_inodes: tighter(inodes(&images, "images"), inodes(&pods, "pods")),
+            tightest_elsewhere: if nothing { reader.nothing("df") } else { elsewhere(&paths, &images.1, &pods.1) },
+            images_unfit: fstype.and_then(|fstype| {
+                let unfit = UNFIT.contains(&fstype.as_str()) || fstype.starts_with("fuse");
+                Fact::from_option(unfit.then(|| fstype.clone()))
+            }),
+            images: images.1,
+            pods: pods.1,
             hung: if nothing { reader.nothing("df") } else { Fact::Known(hung) },
-            ext4_errors: reader
-                .each("fs-errors")
-                .map(|(device, text)| (device.to_owned(), text.and_then(number)))
-                .filter(|(_, errors)| *errors != Fact::Known(0))
-                .collect(),
-            thin_pools: reader.text("lvm-thin").map(thin_pools),
+            ext4_with_errors: Fact::Known(
+                ext4_errors.iter().filter(|(_, errors)| errors.is_known()).map(|(device, _)| device.clone()).collect(),
+            ),
+            ext4_errors,
+            thin_pool_fullest: thin_pools.as_ref().and_then(|pools| Fact::from_option(pools.values().copied().max())),
+            thin_pools,
             paths,
         }
     }
@@ -98,11 +165,16 @@ impl Space {
         let both = |a: &Fact<u64>, b: &Fact<u64>, f: fn(u64, u64) -> Fact<u32>| {
             a.clone().and_then(|a| b.clone().and_then(|b| f(a, b)))
         };
+        let used_percent = both(&used, &available, |used, available| {
+            let whole = used.saturating_add(available);
+            percent(used.saturating_add(whole.saturating_sub(1) / 100), whole).map(|up| up.min(100))
+        });
         Self {
-            used_percent: both(&used, &available, |used, available| {
-                let whole = used.saturating_add(available);
-                percent(used.saturating_add(whole.saturating_sub(1) / 100), whole).map(|up| up.min(100))
-            }),
+            figures: match (&used_percent, &size) {
+                (Fact::Known(used), Fact::Known(size)) => Fact::Known(format!("{used}% of {}", size_text(*size))),
+                (used, _) => used.as_ref().map(|used| format!("{used}%")),
+            },
+            used_percent,
             available_percent: both(&available, &size, percent),
             reserved_percent: match (&size, &used, &available) {
                 (Fact::Known(size), Fact::Known(used), Fact::Known(available)) => {
@@ -134,8 +206,60 @@ impl Space {
             inodes_free_percent: Fact::unknown(why),
             fstype: Fact::unknown(why),
             device: Fact::unknown(why),
+            figures: Fact::unknown(why),
         }
     }
+
+    /// The same file system, as far as figures can tell.
+    fn is(&self, other: &Self) -> bool {
+        self.device == other.device && self.size_kib == other.size_kib
+    }
+}
+
+fn tight(path: &str, what: &str, space: &Space, free: &Fact<u32>, limit_percent: u32) -> Fact<Tight> {
+    free.as_ref().map(|free| Tight {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        free_percent: *free,
+        limit_percent,
+        figures: space.figures.known().cloned().unwrap_or_default(),
+    })
+}
+
+/// The one with less between it and its limit; what is not known of one does not hide the other.
+fn tighter(a: Fact<Tight>, b: Fact<Tight>) -> Fact<Tight> {
+    let room = |tight: &Tight| i64::from(tight.free_percent) - i64::from(tight.limit_percent);
+    match (a, b) {
+        (Fact::Known(a), Fact::Known(b)) => Fact::Known(if room(&b) < room(&a) { b } else { a }),
+        (known @ Fact::Known(_), _) | (_, known @ Fact::Known(_)) => known,
+        (unknown @ Fact::Unknown(_), _) | (Fact::Absent, unknown) => unknown,
+    }
+}
+
+/// A path on the disk of images or pods is judged with that.
+fn elsewhere(paths: &BTreeMap<String, Space>, images: &Space, pods: &Space) -> Fact<Tight> {
+    let others = ELSEWHERE.iter().filter_map(|path| Some((*path, paths.get(*path)?)));
+    let apart = others.filter(|(_, space)| !space.is(images) && !space.is(pods));
+    apart
+        .map(|(path, space)| tight(path, path, space, &space.available_percent, ELSEWHERE_LIMIT))
+        .fold(Fact::Absent, tighter)
+}
+
+/// As `df -h`: powers of 1024, rounded up, one decimal below ten.
+fn size_text(kib: u64) -> String {
+    let mut unit: u64 = 1;
+    for suffix in ["K", "M", "G", "T", "P"] {
+        let tenths = kib.saturating_mul(10).div_ceil(unit);
+        if tenths < 100 && suffix != "K" {
+            return format!("{}.{}{suffix}", tenths / 10, tenths % 10);
+        }
+        let whole = kib.div_ceil(unit);
+        if whole < 1024 {
+            return format!("{whole}{suffix}");
+        }
+        unit = unit.saturating_mul(1024);
+    }
+    format!("{}P", kib.div_ceil(1 << 40))
 }
 
 /// `df` prints `-` where a file system has no such figure.
@@ -209,5 +333,40 @@ mod tests {
     fn nothing_read_is_unknown() {
         let disk = Disk::parse(Reader::new(&record_of(vec![])), None);
         assert!(disk.hung.is_unknown() && disk.var_lib.used_percent.is_unknown());
+        assert!(disk.tightest.is_unknown() && disk.images_unfit.is_unknown());
+    }
+
+    #[test]
+    fn the_tightest_disk_is_the_one_nearest_to_its_limit() {
+        let record = record_of(vec![
+            section("df", "/", 0, "1000 100 900 10 9 ext4 /dev/sda1"),
+            section("df", "/var/lib/containerd", 0, "10485760 8800000 1677721 100 50 nfs4 nas:/c"),
+            section("df", "/var/lib/kubelet", 0, "1048576 900000 115343 0 0 btrfs /dev/sdc1"),
+            section("df", "/run", 0, "1000 970 30 100 90 tmpfs tmpfs"),
+        ]);
+        let disk = Disk::parse(Reader::new(&record), None);
+        // 16% against 15%, not 11% against 10%: equal room, so the images come first.
+        let tight = disk.tightest.known().unwrap();
+        assert_eq!((tight.what.as_str(), tight.free_percent, tight.limit_percent), ("images", 16, 15));
+        assert_eq!((tight.path.as_str(), tight.figures.as_str()), ("/var/lib/containerd", "84% of 10G"));
+        assert_eq!(disk.tightest_inodes.known().unwrap().free_percent, 50);
+        assert_eq!(disk.tightest_elsewhere.known().unwrap().path, "/run");
+        assert_eq!(disk.images_unfit, Fact::Known("nfs4".to_owned()));
+    }
+
+    #[test]
+    fn sizes_as_df_prints_them() {
+        for (kib, text) in [
+            (0, "0K"),
+            (1023, "1023K"),
+            (1024, "1.0M"),
+            (5120, "5.0M"),
+            (478_114_568, "456G"),
+            (1_922_728_840, "1.8T"),
+            (10 * 1024 * 1024, "10G"),
+            (u64::MAX, "16777216P"),
+        ] {
+            assert_eq!(size_text(kib), text, "{kib}");
+        }
     }
 }

@@ -23,6 +23,10 @@ impl FstabEntry {
             .any(|found| found == option || found.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
     }
 
+    pub(crate) fn is_nfs(&self) -> bool {
+        matches!(self.fstype.as_str(), "nfs" | "nfs4")
+    }
+
     /// It should be mounted now: not swap, not `noauto`, and not left to an automount.
     pub(crate) fn expected_now(&self) -> bool {
         self.fstype != "swap"
@@ -56,7 +60,8 @@ pub(crate) fn parse(text: &str) -> impl Iterator<Item = FstabEntry> {
 
 fn is_kernel_name(source: &str) -> bool {
     let Some(name) = source.strip_prefix("/dev/") else { return false };
-    ["sd", "hd", "vd", "xvd", "nvme"].iter().any(|prefix| {
+    // A hypervisor gives `vda` and `xvda` by their place; disks get the others in the order in which they answer.
+    ["sd", "hd", "nvme"].iter().any(|prefix| {
         name.strip_prefix(prefix)
             .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric()))
     })

@@ -17,6 +17,8 @@ pub struct Identity {
     pub node_name: Fact<String>,
     /// `/etc/hostname`.
     pub etc_hostname: Fact<String>,
+    /// `/etc/hostname` holds another name, which the next boot sets.
+    pub renamed_at_boot: Fact<bool>,
     pub machine_id: Fact<String>,
     /// DMI product UUID; only root may read it.
     pub product_uuid: Fact<String>,
@@ -53,6 +55,7 @@ impl Identity {
     pub(crate) fn parse(reader: Reader<'_>) -> Self {
         let keys = reader.keys("ident");
         let hostname = keys.text("hostname");
+        let etc_hostname = keys.text("etc_hostname");
         let kernel = keys.text("kernel");
         let release = kernel.as_ref().map(|release| release_numbers(release));
         let os = reader.text("os-release");
@@ -60,8 +63,9 @@ impl Identity {
         let uid = reader.uid().map_or_else(|| keys.number("uid"), Fact::Known);
         Self {
             node_name: hostname.as_ref().map(|name| name.trim().to_lowercase()),
+            renamed_at_boot: renamed_at_boot(&hostname, &etc_hostname),
             hostname,
-            etc_hostname: keys.text("etc_hostname"),
+            etc_hostname,
             machine_id: keys.text("machine_id"),
             product_uuid: keys.text("product_uuid"),
             boot_id: keys.text("boot_id"),
@@ -97,6 +101,16 @@ impl Identity {
             None => Fact::default(),
         }
     }
+}
+
+/// An empty file or a `localhost` leaves the name to whoever gives the address.
+fn renamed_at_boot(now: &Fact<String>, file: &Fact<String>) -> Fact<bool> {
+    now.as_ref().and_then(|now| {
+        file.as_ref().map(|file| {
+            let (now, file) = (now.trim().to_lowercase(), file.trim().to_lowercase());
+            !(file.is_empty() || file.starts_with('#') || file.starts_with("localhost") || file == now)
+        })
+    })
 }
 
 fn release_numbers(release: &str) -> (Option<u32>, Option<u32>) {
@@ -164,6 +178,15 @@ mod tests {
         assert_eq!(identity.has_tool("ss"), Fact::Known(true));
         assert_eq!(identity.has_tool("netstat"), Fact::Known(false));
         assert!(identity.has_tool("nc").is_unknown());
+    }
+
+    #[test]
+    fn a_name_that_changes_with_the_next_boot() {
+        let renamed = |file: &str| parse(&[("ident", "", &format!("hostname=Node1\n{file}\n"))]).renamed_at_boot;
+        assert_eq!(renamed("etc_hostname=node1"), Fact::Known(false));
+        assert_eq!(renamed("etc_hostname=node2"), Fact::Known(true));
+        assert_eq!(renamed("etc_hostname=localhost.localdomain"), Fact::Known(false));
+        assert_eq!(renamed("etc_hostname-"), Fact::Absent);
     }
 
     #[test]

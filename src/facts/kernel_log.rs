@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn empty_drives_are_no_failing_disks() {
-        let text = "[1.0] blk_update_request: I/O error, dev fd0, sector 0\n[2.0] Buffer I/O error on dev sr0, block 0\n";
+        let text =
+            "[1.0] blk_update_request: I/O error, dev fd0, sector 0\n[2.0] Buffer I/O error on dev sr0, block 0\n";
         assert!(classify(text, &Fact::Absent).is_empty());
         assert_eq!(classify("[2.0] I/O error, dev sda, sector 8 Medium Error\n", &Fact::Absent)["io_error"].count, 1);
     }

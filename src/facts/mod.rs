@@ -46,6 +46,7 @@ pub mod packages;
 pub mod permissions;
 mod read;
 pub mod runtime;
+pub mod reading;
 pub mod system;
 pub mod time;
 pub mod unit;
@@ -62,6 +63,7 @@ use read::Reader;
 /// Everything that one node's record says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct NodeFacts {
+    pub reading: reading::Reading,
     pub identity: identity::Identity,
     pub system: system::System,
     pub mounts: mounts::Mounts,
@@ -99,6 +101,7 @@ pub fn parse(record: &Record) -> NodeFacts {
     let api = api::Api::parse(reader, now);
     let kubeadm = kubeadm::Kubeadm::parse(reader, &permissions, &packages, &identity, now);
     NodeFacts {
+        reading: reading::Reading::parse(record, reader, &identity, &network),
         system: system::System::parse(reader, now),
         mounts: mounts::Mounts::parse(reader, containerd.root()),
         disk: disk::Disk::parse(reader, containerd.root()),

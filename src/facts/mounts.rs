@@ -35,7 +35,8 @@ pub struct Mounts {
     pub pod_mounts: Fact<u64>,
     /// For each of [`CRITICAL`] and containerd's root, the mount that holds it.
     pub holding: BTreeMap<String, Fact<Mount>>,
-    /// Critical paths that lie on a read-only mount.
+    /// Critical paths that lie on a read-only mount. A root file system that is read-only by design, with writable mounts
+    /// for `/etc` and `/var` upon it, does not count.
     pub read_only: Fact<Vec<String>>,
     /// Critical paths from which programs must run and that lie on a `noexec` mount.
     pub noexec: Fact<Vec<String>>,
@@ -43,16 +44,24 @@ pub struct Mounts {
     pub remote: Fact<Vec<String>>,
     /// Mount points that several mounts lie on.
     pub overmounted: Fact<Vec<String>>,
+    /// Those of them that are critical paths: what lies below cannot be seen, and figures of disks are of the upper one.
+    pub overmounted_critical: Fact<Vec<String>>,
     /// `/` and `/var/lib/kubelet` pass mounts on to containers (`shared`).
     pub propagation_shared: Fact<bool>,
     pub root_fstype: Fact<String>,
     pub fstab: Fact<Vec<FstabEntry>>,
     /// Mount points of fstab that should be mounted and are not.
     pub fstab_missing: Fact<Vec<String>>,
-    /// Mount points of fstab whose source is a kernel name such as `/dev/sdb1`.
+    /// Those of them that are no NFS: why NFS is not mounted has causes of its own.
+    pub local_missing: Fact<Vec<String>>,
+    /// Those of them that hold, or lie below, a path that Kubernetes writes to: its data go to the file system beneath.
+    pub critical_missing: Fact<Vec<String>>,
+    /// Mount points of fstab, the root and swap apart, whose source is a kernel name such as `/dev/sdb1`.
     pub fstab_kernel_names: Fact<Vec<String>>,
     /// Processes (containerd, kubelet) that see other mounts than the node: mount points only one of both has.
     pub namespaces: BTreeMap<String, Fact<Vec<String>>>,
+    /// Of these, what holds or lies below a critical path, as `containerd: /var/lib/containerd`.
+    pub namespace_gaps: Fact<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -120,9 +129,18 @@ impl Mounts {
             Fact::Known(hit.map(|path| (*path).to_owned()).collect::<Vec<_>>())
         };
         let root = tree.holder("/");
+        let sealed_root = root.is_some_and(|root| sealed(root, &tree));
         let shared = |path| tree.holder(path).map(|mount| Mount::from(mount).propagation == Propagation::Shared);
         let fstab = reader.text("fstab").map(|text| fstab::parse(text).collect::<Vec<_>>());
         let is_mounted = |entry: &FstabEntry| lines.iter().any(|line| line.mount_point == entry.mount_point);
+        let missing = |test: &dyn Fn(&FstabEntry) -> bool| {
+            fstab.as_ref().map(|fstab| {
+                let missing = fstab.iter().filter(|entry| entry.expected_now() && !is_mounted(entry) && test(entry));
+                missing.map(|entry| entry.mount_point.clone()).collect()
+            })
+        };
+        let namespaces: BTreeMap<String, Fact<Vec<String>>> =
+            reader.each("mountinfo-of").map(|(name, text)| (name.to_owned(), differing(&lines, text))).collect();
         Self {
             list: Fact::Known(lines.iter().filter(|line| of_the_node(line)).map(Mount::from).collect()),
             count: Fact::Known(lines.len() as u64),
@@ -131,27 +149,31 @@ impl Mounts {
                 .iter()
                 .map(|path| ((*path).to_owned(), Fact::from_option(tree.holder(path).map(Mount::from))))
                 .collect(),
-            read_only: held(MountLine::read_only, &[]),
+            read_only: held(MountLine::read_only, &[]).map(|paths| {
+                let by_design =
+                    |path: &String| sealed_root && tree.holder(path).map(|mount| mount.id) == root.map(|r| r.id);
+                paths.into_iter().filter(|path| !by_design(path)).collect()
+            }),
             noexec: held(
                 |line| line.has_option("noexec"),
                 &["/opt/cni/bin", "/var/lib/containerd", "/var/lib/kubelet"],
             ),
             remote: held(MountLine::remote, &[]),
+            overmounted_critical: Fact::Known(
+                overmounted(&lines).into_iter().filter(|point| critical.contains(&point.as_str())).collect(),
+            ),
             overmounted: Fact::Known(overmounted(&lines)),
             propagation_shared: Fact::from_option(
                 shared("/").and_then(|root| Some(root && shared("/var/lib/kubelet")?)),
             ),
             root_fstype: Fact::from_option(root.map(|root| root.fstype.clone())),
-            fstab_missing: fstab.as_ref().map(|fstab| {
-                let missing = fstab.iter().filter(|entry| entry.expected_now() && !is_mounted(entry));
-                missing.map(|entry| entry.mount_point.clone()).collect()
-            }),
+            fstab_missing: missing(&|_| true),
+            local_missing: missing(&|entry| !entry.is_nfs()),
+            critical_missing: missing(&|entry| !entry.is_nfs() && concerns(&entry.mount_point, &critical)),
             fstab_kernel_names: kernel_names(&fstab),
             fstab,
-            namespaces: reader
-                .each("mountinfo-of")
-                .map(|(name, text)| (name.to_owned(), differing(&lines, text)))
-                .collect(),
+            namespace_gaps: gaps(&namespaces, &critical),
+            namespaces,
         }
     }
 
@@ -166,20 +188,56 @@ impl Mounts {
             noexec: Fact::unknown(why),
             remote: Fact::unknown(why),
             overmounted: Fact::unknown(why),
+            overmounted_critical: Fact::unknown(why),
             propagation_shared: Fact::unknown(why),
             root_fstype: Fact::unknown(why),
             fstab_missing: Fact::unknown(why),
+            local_missing: Fact::unknown(why),
+            critical_missing: Fact::unknown(why),
             fstab_kernel_names: kernel_names(&fstab),
             fstab,
             namespaces: BTreeMap::new(),
+            namespace_gaps: Fact::unknown(why),
         }
     }
 }
 
 fn kernel_names(fstab: &Fact<Vec<FstabEntry>>) -> Fact<Vec<String>> {
-    fstab
-        .as_ref()
-        .map(|fstab| fstab.iter().filter(|entry| entry.kernel_name).map(|entry| entry.mount_point.clone()).collect())
+    fstab.as_ref().map(|fstab| {
+        let named =
+            fstab.iter().filter(|entry| entry.kernel_name && entry.fstype != "swap" && entry.mount_point != "/");
+        named.map(|entry| entry.mount_point.clone()).collect()
+    })
+}
+
+/// The root is meant to be read-only: what must be writable has mounts of its own.
+fn sealed(root: &MountLine, tree: &MountTree<'_>) -> bool {
+    let apart = |path| tree.holder(path).is_some_and(|mount| mount.id != root.id && !mount.read_only());
+    root.read_only() && apart("/etc") && apart("/var")
+}
+
+/// What matters of the differences between namespaces; one that was not read leaves the answer open.
+fn gaps(namespaces: &BTreeMap<String, Fact<Vec<String>>>, critical: &[&str]) -> Fact<Vec<String>> {
+    let mut gaps = Vec::new();
+    for (process, points) in namespaces {
+        match points {
+            Fact::Known(points) => gaps.extend(
+                points.iter().filter(|point| concerns(point, critical)).map(|point| format!("{process}: {point}")),
+            ),
+            Fact::Unknown(why) => return Fact::unknown(why.as_str()),
+            Fact::Absent => {}
+        }
+    }
+    Fact::Known(gaps)
+}
+
+/// It holds a critical path, or lies below one that is more than a top-level directory.
+fn concerns(point: &str, critical: &[&str]) -> bool {
+    const WIDE: [&str; 4] = ["/", "/etc", "/run", "/var"];
+    critical.iter().any(|path| {
+        let holds = *path != "/" && mountinfo::below(path, point);
+        holds || (!WIDE.contains(path) && mountinfo::below(point, path))
+    })
 }
 
 fn count(lines: &[MountLine], test: impl Fn(&MountLine) -> bool) -> u64 {
@@ -261,6 +319,15 @@ mod tests {
     }
 
     #[test]
+    fn a_root_that_is_sealed_by_design_is_no_fault() {
+        let sealed = "26 1 254:0 / / ro shared:1 - erofs /dev/dm-0 ro\n27 26 8:3 / /etc rw shared:2 - ext4 /dev/sda3 rw\n\
+            28 26 8:3 / /var rw shared:3 - ext4 /dev/sda3 rw\n29 26 0:22 / /run rw shared:5 - tmpfs tmpfs rw\n";
+        assert_eq!(parse(sealed, "").read_only, Fact::Known(vec![]));
+        let broken = sealed.replace("/var rw", "/var ro");
+        assert!(parse(&broken, "").read_only.is_known_and(|paths| paths.contains(&"/var/lib".to_owned())));
+    }
+
+    #[test]
     fn noexec_matters_only_where_programs_run() {
         let mounts = parse(&format!("{GOOD}91 26 8:1 / /opt rw,noexec shared:4 - ext4 /dev/sda1 rw\n"), "");
         assert_eq!(mounts.noexec, Fact::Known(vec!["/opt/cni/bin".to_owned()]));
@@ -270,9 +337,13 @@ mod tests {
     fn fstab_against_what_is_mounted() {
         let mounts = parse(
             GOOD,
-            "UUID=1 / ext4 x 0 1\n/dev/sdb1 /srv ext4 defaults\nnas:/x /mnt nfs noauto\nUUID=2 none swap sw\n",
+            "/dev/sda1 / ext4 x 0 1\n/dev/sdb1 /srv ext4 defaults\nnas:/x /mnt nfs noauto\n/dev/sda2 none swap sw\n\
+             nas:/y /mnt/y nfs _netdev\nUUID=3 /var/lib/containerd xfs defaults\n",
         );
-        assert_eq!(mounts.fstab_missing, Fact::Known(vec!["/srv".to_owned()]));
+        let list = |paths: &[&str]| Fact::Known(paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+        assert_eq!(mounts.fstab_missing, list(&["/srv", "/mnt/y", "/var/lib/containerd"]));
+        assert_eq!(mounts.local_missing, list(&["/srv", "/var/lib/containerd"]));
+        assert_eq!(mounts.critical_missing, list(&["/var/lib/containerd"]));
         assert_eq!(mounts.fstab_kernel_names, Fact::Known(vec!["/srv".to_owned()]));
     }
 
@@ -291,6 +362,7 @@ mod tests {
         ]);
         let mounts = Mounts::parse(Reader::new(&record), None);
         assert_eq!(mounts.namespaces["containerd"], Fact::Known(vec!["/srv".to_owned()]));
+        assert_eq!(mounts.namespace_gaps, Fact::Known(vec![]), "nothing of Kubernetes lies there");
     }
 
     #[test]
