@@ -34,6 +34,8 @@ pub struct Member {
     pub skew_error_ms: Fact<i64>,
     /// How far its clock is off, and from whose.
     pub clock: Clock,
+    /// The API has a Node of the run's name for it, and this machine is another Node.
+    pub name_is_anothers: Fact<bool>,
     /// `FLANNEL_SUBNET` is not in the Node's podCIDR.
     pub pod_cidr_differs: Fact<bool>,
     /// The API server's version, and its minor number.
@@ -85,6 +87,12 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
             flannel_pod: node.as_ref().and_then(|node| pods.as_ref().and_then(|pods| flannel_pod(pods, &node.name))),
             skew_ms,
             skew_error_ms,
+            name_is_anothers: node.as_ref().and_then(|node| {
+                api_nodes.as_ref().map(|known| {
+                    let named = name.to_lowercase();
+                    node.name != named && known.contains_key(&named)
+                })
+            }),
             pod_cidr_differs: node.as_ref().and_then(|node| {
                 node.pod_cidr.as_ref().and_then(|cidr| facts.flannel.pod_cidr.as_ref().map(|own| *own != *cidr))
             }),
@@ -205,6 +213,16 @@ mod tests {
         assert_eq!(view.members["storage"].skew_ms, Fact::Known(48_000));
         assert_eq!(view.members["storage"].skew_error_ms, Fact::Known(100));
         assert_eq!(view.members["cp"].skew_ms, Fact::Known(0));
+    }
+
+    #[test]
+    fn a_run_that_reaches_another_node_than_it_names() {
+        let mut nodes = run(API);
+        let lab = nodes.remove("lab").unwrap();
+        nodes.insert("gone".to_owned(), lab);
+        let view = view(&nodes);
+        assert_eq!(view.members["gone"].name_is_anothers, Fact::Known(true));
+        assert_eq!(view.members["storage"].name_is_anothers, Fact::Known(false));
     }
 
     #[test]

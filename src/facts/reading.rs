@@ -20,6 +20,8 @@ pub struct Reading {
     pub dialled_is_own: Fact<bool>,
     /// The node's host name is another one than the inventory's; domains and case do not count.
     pub named_otherwise: Fact<bool>,
+    /// How many parts of the reading came.
+    pub parts: u64,
     /// The probe came to its end.
     pub complete: Fact<bool>,
     /// Parts of the reading that did not answer before their deadline, as `df /srv`.
@@ -39,6 +41,7 @@ impl Reading {
                 dialled: Fact::from_option(host),
                 dialled_is_own: reader.nothing("ident"),
                 named_otherwise: reader.nothing("ident"),
+                parts: 0,
                 complete: reader.nothing("ident"),
                 timed_out: reader.nothing("ident"),
                 cut_off: reader.nothing("ident"),
@@ -54,6 +57,7 @@ impl Reading {
             named_otherwise: identity.hostname.as_ref().map(|own| short(own) != short(&record.name)),
             name: Fact::Known(record.name.clone()),
             dialled: Fact::from_option(host),
+            parts: capture.sections.len() as u64,
             complete: Fact::Known(capture.complete),
             timed_out: Fact::Known(late),
             cut_off: Fact::Known(capture.missing.iter().map(|id| clip(id, 60)).collect()),

@@ -185,5 +185,16 @@ joining() {
     case $h in '' | *[!0-9]*) echo 'last_suspend!not in the journal' ;; *) echo "last_suspend=$h" ;; esac
     ;;
   esac
+  # What may put it to sleep: a timer that somebody enabled, and what logind does when nobody is there.
+  V=
+  for p in /etc/systemd/system/*.wants/*.timer; do
+    case ${p##*/} in *sleep*.timer | *suspend*.timer | *hibernate*.timer) V="$V ${p##*/}" ;; esac
+  done
+  case $V in '') echo sleep_timers- ;; *) echo "sleep_timers=${V# }" ;; esac
+  V=
+  for p in /etc/systemd/logind.conf /usr/lib/systemd/logind.conf.d/*.conf /run/systemd/logind.conf.d/*.conf /etc/systemd/logind.conf.d/*.conf; do
+    if [ -f "$p" ]; then while read -r l; do case $l in IdleAction=*) V=${l#*=} ;; esac; done <"$p"; fi
+  done
+  case $V in '') echo idle_action- ;; *) echo "idle_action=$V" ;; esac
   t 0 suspend
 }
