@@ -26,6 +26,10 @@ pub fn explain(check: &Check, checks: &Checks) -> String {
         let phases: Vec<&str> = check.expected_in.iter().map(|phase| phase.label()).collect();
         let _ = writeln!(out, "normal in phase\n  {}", phases.join(", "));
     }
+    if let Some(when) = written.expected_when {
+        out.push_str("normal when\n");
+        expression(&mut out, when);
+    }
     let edges: Vec<String> = check.explains.iter().map(edge).collect();
     ids(&mut out, "explains", edges.iter().map(String::as_str));
     let causes = checks.all().iter().filter(|other| other.may_explain(&check.id));
@@ -89,6 +93,9 @@ fn section(out: &mut String, check: &Check) {
     if !check.expected_in.is_empty() {
         let phases: Vec<&str> = check.expected_in.iter().map(|phase| phase.label()).collect();
         let _ = writeln!(out, "\n**Normal in phase** {}.", phases.join(", "));
+    }
+    if let Some(when) = written.expected_when {
+        let _ = writeln!(out, "\n**Normal when**\n\n```cel\n{}\n```", when.trim());
     }
     if !check.explains.is_empty() {
         let links: Vec<String> = check.explains.iter().map(link).collect();

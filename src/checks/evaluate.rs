@@ -91,6 +91,9 @@ pub(super) fn judge(
             let message = format!("{}; {why}", check.message.fill(document));
             finding(Verdict::Unknown, message, evidence(check, document))
         }
+        _ if check.expected_when.as_ref().is_some_and(|expected| matches!(run(expected, context), Ok(true))) => {
+            found(Verdict::Expected)
+        }
         _ => found(verdict),
     }
 }

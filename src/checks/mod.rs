@@ -137,6 +137,8 @@ pub struct Check {
     pub phases: Vec<Phase>,
     /// Where its failure is normal.
     pub expected_in: Vec<Phase>,
+    /// What makes its failure normal whatever the phase: a node that has only just joined.
+    expected_when: Option<Expression>,
     pub roles: Vec<Role>,
     pub evidence: Vec<EvidenceOf>,
     /// Checks whose failure this one's failure brings about.
@@ -163,12 +165,17 @@ impl Check {
         self.id.split_once('/').map_or(self.id.as_str(), |(area, _)| area)
     }
 
-    /// The expressions as written: `fail`, and `warn` and `certain` if there are.
+    /// The expressions as written: `fail`, and the others if there are.
     pub fn expressions(&self) -> Expressions<'_> {
         fn text(expression: Option<&Expression>) -> Option<&str> {
             expression.map(|expression| expression.text.as_str())
         }
-        Expressions { fail: &self.fail.text, warn: text(self.warn.as_ref()), certain: text(self.certain.as_ref()) }
+        Expressions {
+            fail: &self.fail.text,
+            warn: text(self.warn.as_ref()),
+            expected_when: text(self.expected_when.as_ref()),
+            certain: text(self.certain.as_ref()),
+        }
     }
 
     /// The message as written, facts as `{path}`.
@@ -187,6 +194,7 @@ impl Check {
 pub struct Expressions<'c> {
     pub fail: &'c str,
     pub warn: Option<&'c str>,
+    pub expected_when: Option<&'c str>,
     pub certain: Option<&'c str>,
 }
 

@@ -23,6 +23,7 @@ struct Entry {
     cell: Option<String>,
     phases: Option<Vec<Phase>>,
     expected_in: Option<Vec<Phase>>,
+    expected_when: Option<String>,
     roles: Option<Vec<Role>>,
     fail: Option<String>,
     warn: Option<String>,
@@ -61,6 +62,7 @@ impl Entry {
         let texts = [&self.title, &self.message, &self.cell, &self.fail, &self.warn, &self.explanation, &self.source];
         texts.iter().any(|text| text.is_some())
             || self.certain.is_some()
+            || self.expected_when.is_some()
             || self.since.is_some()
             || self.reaches.is_some()
             || self.phases.is_some()
@@ -228,6 +230,7 @@ fn check(entry: Entry, place: &Place<'_>) -> Result<Check, CheckError> {
         explains,
         reaches: entry.reaches.unwrap_or_default(),
         certain: entry.certain.map(|certain| compile(&id, "certain", certain, place)).transpose()?,
+        expected_when: entry.expected_when.map(|when| compile(&id, "expected_when", when, place)).transpose()?,
         since: entry.since,
         fail: compile(&id, "fail", fail, place)?,
         warn: entry.warn.map(|warn| compile(&id, "warn", warn, place)).transpose()?,

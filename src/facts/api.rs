@@ -36,6 +36,9 @@ pub struct Api {
     /// `Network` of flannel's net-conf.json.
     pub flannel_network: Fact<String>,
     pub flannel_backend: Fact<String>,
+    /// UDP port and id of its VXLAN, where net-conf.json sets them.
+    pub flannel_port: Fact<u32>,
+    pub flannel_vni: Fact<u32>,
     /// `cni-conf.json` of flannel's configuration in the cluster.
     pub flannel_cni_conf: Fact<String>,
     /// SHA-256 of the public key of the CA in cluster-info: what a join pins.
@@ -166,6 +169,8 @@ impl Api {
             }),
             flannel_network: net_conf.as_ref().and_then(|conf| text(conf, "/Network")),
             flannel_backend: net_conf.as_ref().and_then(|conf| text(conf, "/Backend/Type")),
+            flannel_port: net_conf.as_ref().and_then(|conf| whole_number(conf, "/Backend/Port")),
+            flannel_vni: net_conf.as_ref().and_then(|conf| whole_number(conf, "/Backend/VNI")),
             flannel_cni_conf: data(&flannel, "cni-conf.json"),
             cluster_info_ca_sha256: of_cluster("certificate-authority-data").and_then(|data| ca_sha256(&data)),
             cluster_info_server: of_cluster("server").map(|server| clip(&server, 300)),
@@ -243,6 +248,10 @@ fn data(map: &Fact<Value>, key: &str) -> Fact<String> {
 fn text(value: &Value, pointer: &str) -> Fact<String> {
     let found = value.pointer(pointer).and_then(Value::as_str);
     Fact::from_option(found.filter(|text| !text.is_empty()).map(|text| clip(text, 400)))
+}
+
+fn whole_number(value: &Value, pointer: &str) -> Fact<u32> {
+    Fact::from_option(value.pointer(pointer).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok()))
 }
 
 fn epoch(time: &str) -> Fact<i64> {

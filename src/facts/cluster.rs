@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::api::{ApiNode, Pod};
 use super::time::Clock;
+use super::overlay::{Fleet, Overlay};
 use super::{Fact, NodeFacts};
 
 /// The cluster as one run saw it.
@@ -45,6 +46,8 @@ pub struct Member {
     pub cluster_ca_sha256: Fact<String>,
     /// The name that this node goes by, when a Ready Node of another machine has it.
     pub name_taken: Fact<String>,
+    /// Its part in flannel's network.
+    pub overlay: Overlay,
 }
 
 /// Joins the facts of a run, by the run's names.
@@ -66,6 +69,7 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
         of_cluster(answering.map(|(_, facts)| *facts), control_planes.first().map(|(_, facts)| *facts));
     let minor =
         version.as_ref().and_then(|version| version.split('.').nth(1).map_or(Fact::Absent, super::read::number));
+    let fleet = Fleet::new(nodes, &api_nodes, answering.map(|(_, facts)| &facts.api));
     let mut matched = Vec::new();
     let members = nodes.iter().map(|(name, facts)| {
         let node = api_nodes.as_ref().and_then(|known| match find(name, facts, known, &by_ip) {
@@ -82,7 +86,7 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
         };
         let skew_ms = relative(&facts.time.skew_ms, i64::saturating_sub, clock.map(|(skew, _)| skew));
         let skew_error_ms = relative(&facts.time.skew_error_ms, i64::saturating_add, clock.map(|(_, error)| error));
-        let member = Member {
+        let mut member = Member {
             clock: Clock::new(&skew_ms, &skew_error_ms, &facts.time),
             flannel_pod: node.as_ref().and_then(|node| pods.as_ref().and_then(|pods| flannel_pod(pods, &node.name))),
             skew_ms,
@@ -101,7 +105,9 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
             cluster_ca_sha256: authority.clone(),
             name_taken: api_nodes.as_ref().and_then(|known| Fact::from_option(name_taken(facts, known))),
             node,
+            overlay: Overlay::default(),
         };
+        member.overlay = fleet.overlay(name, facts, &member);
         (name.clone(), member)
     });
     let members = members.collect();

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::Fact;
 use super::containerd::Containerd;
-use super::elf;
 use super::libcni::{self, Network};
 use super::listing::{self, FileKind};
+use super::permissions::Permissions;
+use super::plugins::Plugins;
 use super::read::{Reader, clip};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
@@ -30,6 +31,15 @@ pub struct Cni {
     pub valid: Fact<bool>,
     /// What keeps them from being loaded, in containerd's words. An invalid first file disables the valid ones after it.
     pub error: Fact<String>,
+    /// The type of the first plugin of the network that decides, where that is neither flannel's nor one that hands over
+    /// to flannel's (multus).
+    pub foreign: Fact<String>,
+    /// Files that are not flannel's and sort before the one that flannel installs.
+    pub before_flannel: Fact<Vec<String>>,
+    /// The first file with a plugin of type flannel, whether it decides or not; absent when there is none.
+    pub flannel_file: Fact<String>,
+    /// SHA-256 of what that file says, without regard to white space and the order of keys.
+    pub flannel_sha256: Fact<String>,
     /// Files of CNIs other than the first file's that sort before or after it.
     pub leftovers: Fact<Vec<String>>,
     /// Candidates with a leading dot: easily overlooked, and read all the same.
@@ -38,10 +48,20 @@ pub struct Cni {
     pub needed: Fact<Vec<String>>,
     /// Those of them that cannot run, with why: `missing`, `directory`, `not-executable`, `wrong-machine`, `not-a-program`.
     pub broken: Fact<BTreeMap<String, PluginProblem>>,
+    /// The missing ones of them.
+    pub missing: Fact<Vec<String>>,
+    /// Those that are there and cannot run, as `flannel is a directory`.
+    pub unusable: Fact<Vec<String>>,
+    /// Missing ones that lie where the runtime does not look, as `flannel in /opt/cni/bin`.
+    pub found_elsewhere: Fact<Vec<String>>,
     /// Where they were looked for.
     pub bin_dirs: Fact<Vec<String>>,
     /// The file system holds a valid configuration and the runtime says that there is none, or runs another one.
     pub disk_differs_from_runtime: Fact<bool>,
+    /// Seconds since the node got its identity, by its clock; absent when it has none.
+    pub joined_seconds: Fact<i64>,
+    /// It is five minutes since it joined and two since it booted: flannel has had the time to do its part.
+    pub settled: Fact<bool>,
     /// Addresses leased by network: the entries of `/var/lib/cni/networks/<name>`.
     pub leases: BTreeMap<String, Fact<u64>>,
 }
@@ -85,8 +105,63 @@ const KNOWN_NAMES: [&str; 12] = [
     "nerdctl-",
 ];
 
+impl PluginProblem {
+    /// As a predicate.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "is missing",
+            Self::Directory => "is a directory",
+            Self::NotExecutable => "is not executable",
+            Self::WrongMachine => "is for another machine",
+            Self::NotAProgram => "is no program",
+        }
+    }
+}
+
+/// What CNI's facts need of the rest of the node.
+pub(crate) struct Host<'a> {
+    /// As `uname -m` has it.
+    pub(crate) arch: &'a Fact<String>,
+    pub(crate) permissions: &'a Permissions,
+    /// Seconds.
+    pub(crate) uptime: &'a Fact<u64>,
+    /// The node's clock, in seconds since 1970.
+    pub(crate) now: Option<i64>,
+}
+
+impl Host<'_> {
+    /// The kubelet's kubeconfig is written once, when the node joins.
+    fn joined_seconds(&self) -> Fact<i64> {
+        let written = self.permissions.stat("/etc/kubernetes/kubelet.conf").and_then(|stat| stat.modified.clone());
+        let now = self.now.map_or_else(|| Fact::unknown("the node's clock was not read"), Fact::Known);
+        written.and_then(|written| now.map(|now| now.saturating_sub(written)))
+    }
+
+    /// A clock that was set back must not make an old node a young one.
+    fn settled(&self, joined_seconds: &Fact<i64>) -> Fact<bool> {
+        let young = joined_seconds.is_known_and(|seconds| (0..JOIN_SECONDS).contains(seconds))
+            || self.uptime.is_known_and(|seconds| *seconds < BOOT_SECONDS);
+        match (joined_seconds, self.uptime) {
+            _ if young => Fact::Known(false),
+            (Fact::Unknown(why), Fact::Unknown(_)) => Fact::unknown(why.as_str()),
+            _ => Fact::Known(true),
+        }
+    }
+}
+
+/// How long flannel may take on a node that has just joined, with its images to be pulled.
+const JOIN_SECONDS: i64 = 300;
+/// And after a boot, which empties `/run`.
+const BOOT_SECONDS: u64 = 120;
+
+/// The file that flannel's init container writes.
+const FLANNEL_FILE: &str = "10-flannel.conflist";
+
+/// Types of plugins that are flannel's own or hand over to the file that follows.
+const FLANNELS: [&str; 3] = ["flannel", "multus", "multus-shim"];
+
 impl Cni {
-    pub(crate) fn parse(reader: Reader<'_>, containerd: &Containerd, arch: &Fact<String>) -> Self {
+    pub(crate) fn parse(reader: Reader<'_>, containerd: &Containerd, host: &Host<'_>) -> Self {
         let conf_dir = containerd.cni_conf_dir.known().map_or("/etc/cni/net.d", String::as_str);
         let networks = candidates(reader, conf_dir, containerd.cni_max_conf_num.known().copied().unwrap_or(1));
         let files = networks.as_ref().map(|found| found.iter().map(|(file, _)| file.clone()).collect::<Vec<_>>());
@@ -95,6 +170,18 @@ impl Cni {
         let error = files.as_ref().and_then(|files| error_of(conf_dir, files));
         let bin_dirs = containerd.cni_bin_dirs.clone().or_else(|| Fact::Known(vec!["/opt/cni/bin".to_owned()]));
         let needed = loaded.as_ref().map(Network::binaries);
+        let plugins = match (&needed, &bin_dirs) {
+            (Fact::Known(needed), Fact::Known(dirs)) => Plugins::find(reader, needed, dirs, host.arch),
+            (Fact::Unknown(why), _) | (_, Fact::Unknown(why)) => {
+                Plugins { broken: Fact::unknown(why.as_str()), elsewhere: Fact::unknown(why.as_str()) }
+            }
+            _ => Plugins { broken: Fact::Absent, elsewhere: Fact::Absent },
+        };
+        let flannels = networks.as_ref().and_then(|all| {
+            let is_flannel = |(_, network): &&Candidate| network.is_known_and(|network| network.runs(&["flannel"]));
+            Fact::from_option(all.iter().find(is_flannel).cloned())
+        });
+        let joined_seconds = host.joined_seconds();
         let valid = match (&files, &error) {
             (Fact::Known(files), _) if files.is_empty() => Fact::Absent,
             (Fact::Known(_), Fact::Absent) => Fact::Known(true),
@@ -106,6 +193,17 @@ impl Cni {
             conf_dir: Fact::Known(conf_dir.to_owned()),
             file_count: files.as_ref().map(|files| files.len() as u64),
             first: first.map(|(file, _)| file.name),
+            foreign: loaded.as_ref().and_then(|network| {
+                let first = network.plugins.first().filter(|_| !network.runs(&FLANNELS));
+                Fact::from_option(first.map(|plugin| plugin.kind.clone()))
+            }),
+            before_flannel: networks.as_ref().map(|all| {
+                let first = all.iter().take_while(|(file, _)| file.name.as_bytes() < FLANNEL_FILE.as_bytes());
+                let other = first.filter(|(_, network)| !network.is_known_and(|network| network.runs(&FLANNELS)));
+                other.map(|(file, _)| file.name.clone()).collect()
+            }),
+            flannel_file: flannels.as_ref().map(|(file, _)| file.name.clone()),
+            flannel_sha256: flannels.and_then(|(_, network)| network.map(|network| network.sha256)),
             first_network: loaded.as_ref().map(|network| network.name.clone()),
             first_plugins: loaded.map(|network| network.plugins.into_iter().map(|plugin| plugin.kind).collect()),
             leftovers: files.as_ref().map(|files| {
@@ -115,9 +213,18 @@ impl Cni {
             hidden: files
                 .as_ref()
                 .map(|files| files.iter().map(|file| file.name.clone()).filter(|name| name.starts_with('.')).collect()),
-            broken: needed
-                .as_ref()
-                .and_then(|needed| bin_dirs.as_ref().and_then(|dirs| broken(reader, needed, dirs, arch))),
+            missing: plugins.broken.as_ref().map(|broken| {
+                let missing = broken.iter().filter(|(_, problem)| **problem == PluginProblem::Missing);
+                missing.map(|(name, _)| name.clone()).collect()
+            }),
+            unusable: plugins.broken.as_ref().map(|broken| {
+                let unusable = broken.iter().filter(|(_, problem)| **problem != PluginProblem::Missing);
+                unusable.map(|(name, problem)| format!("{name} {}", problem.words())).collect()
+            }),
+            broken: plugins.broken,
+            found_elsewhere: plugins.elsewhere,
+            settled: host.settled(&joined_seconds),
+            joined_seconds,
             needed,
             bin_dirs,
             disk_differs_from_runtime: differs(&networks, &valid, containerd),
@@ -213,42 +320,6 @@ fn error_of(dir: &str, files: &[CniFile]) -> Fact<String> {
     unread.map_or(Fact::Absent, |why| Fact::unknown(why.as_str()))
 }
 
-/// Which needed binaries cannot run. A plugin is taken from the first directory that has a file of that name.
-fn broken(
-    reader: Reader<'_>,
-    needed: &[String],
-    dirs: &[String],
-    arch: &Fact<String>,
-) -> Fact<BTreeMap<String, PluginProblem>> {
-    let mut found: BTreeMap<&str, Option<PluginProblem>> = BTreeMap::new();
-    for dir in dirs {
-        match reader.text_of("cni-bin", dir) {
-            Fact::Known(listing) => {
-                for entry in listing::parse(listing) {
-                    let Fact::Known(stat) = &entry.stat else { continue };
-                    let problem = match stat.kind {
-                        FileKind::Directory => Some(PluginProblem::Directory),
-                        FileKind::File if stat.executable().is_false() => Some(PluginProblem::NotExecutable),
-                        FileKind::File => {
-                            entry.head.and_then(|head| elf::problem(head, arch.known().map(String::as_str)))
-                        }
-                        // Where a link points is not looked at.
-                        _ => None,
-                    };
-                    found.entry(entry.name()).or_insert(problem);
-                }
-            }
-            Fact::Absent => {}
-            Fact::Unknown(why) => return Fact::Unknown(why),
-        }
-    }
-    let problems = needed.iter().filter_map(|plugin| match found.get(plugin.as_str()) {
-        None => Some((plugin.clone(), PluginProblem::Missing)),
-        Some(problem) => problem.map(|problem| (plugin.clone(), problem)),
-    });
-    Fact::Known(problems.collect())
-}
-
 /// containerd reads the directory when it is told of a change; a lost notice leaves the two apart for good.
 fn differs(networks: &Fact<Vec<Candidate>>, valid: &Fact<bool>, containerd: &Containerd) -> Fact<bool> {
     let (Fact::Known(networks), Fact::Known(valid)) = (networks, valid) else {
@@ -264,145 +335,4 @@ fn differs(networks: &Fact<Vec<Candidate>>, valid: &Fact<bool>, containerd: &Con
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::permissions::Permissions;
-    use super::super::read::test_support::{record_of, section};
-    use super::*;
-    use crate::record::Section;
-
-    const GOOD: &str = r#"{"name":"cbr0","cniVersion":"0.3.1","plugins":[{"type":"flannel"},{"type":"portmap"}]}"#;
-    const BRIDGE: &str = r#"{"name":"placeholder","plugins":[{"type":"bridge","ipam":{"type":"host-local"}}]}"#;
-
-    fn dir(names: &[&str]) -> Section {
-        let lines: Vec<String> = names.iter().map(|name| format!("644 0:0 9 1 f\t/etc/cni/net.d/{name}")).collect();
-        section("cni-dir", "/etc/cni/net.d", 0, &lines.join("\n"))
-    }
-
-    fn file(name: &str, text: &str) -> Section {
-        section("cni-file", &format!("/etc/cni/net.d/{name}"), 0, text)
-    }
-
-    fn parse(sections: Vec<Section>) -> Cni {
-        let record = record_of(sections);
-        let reader = Reader::new(&record);
-        let containerd = Containerd::parse(reader, &Permissions::parse(reader), None);
-        Cni::parse(reader, &containerd, &Fact::Known("x86_64".to_owned()))
-    }
-
-    #[test]
-    fn an_empty_directory_and_a_missing_one_have_no_files() {
-        for sections in [vec![dir(&[])], vec![section("cni-dir", "/etc/cni/net.d", 66, "")]] {
-            let cni = parse(sections);
-            assert_eq!((&cni.file_count, &cni.first, &cni.valid), (&Fact::Known(0), &Fact::Absent, &Fact::Absent));
-            assert_eq!(cni.error, Fact::Known("no network config found in /etc/cni/net.d".to_owned()));
-        }
-        let denied = parse(vec![section("cni-dir", "/etc/cni/net.d", 77, "")]);
-        assert!(denied.file_count.is_unknown() && denied.error.is_unknown() && denied.valid.is_unknown());
-    }
-
-    #[test]
-    fn bytes_decide_the_order() {
-        let names = [
-            "9-x.conf",
-            "10-flannel.conflist",
-            "10-Flannel.conflist",
-            ".10-x.conflist",
-            "100-b.conf",
-            "05-c.conf",
-            "x.bak",
-        ];
-        let cni = parse(vec![dir(&names)]);
-        let order: Vec<_> = cni.files.known().unwrap().iter().map(|file| file.name.clone()).collect();
-        assert_eq!(
-            order,
-            [".10-x.conflist", "05-c.conf", "10-Flannel.conflist", "10-flannel.conflist", "100-b.conf", "9-x.conf"]
-        );
-        assert_eq!(cni.hidden, Fact::Known(vec![".10-x.conflist".to_owned()]));
-    }
-
-    #[test]
-    fn an_invalid_first_file_disables_the_valid_second() {
-        let cni = parse(vec![
-            dir(&["00-bad.conflist", "10-flannel.conflist"]),
-            file("00-bad.conflist", "{}"),
-            file("10-flannel.conflist", GOOD),
-        ]);
-        assert_eq!(cni.valid, Fact::Known(false));
-        let error = "failed to load CNI config list file /etc/cni/net.d/00-bad.conflist: error parsing configuration list: no name";
-        assert_eq!(cni.error, Fact::Known(error.to_owned()));
-        assert!(cni.needed.is_unknown());
-        let files = cni.files.known().unwrap();
-        assert_eq!(files.iter().map(|file| file.decides).collect::<Vec<_>>(), [true, false]);
-    }
-
-    #[test]
-    fn a_placeholder_that_sorts_first_decides() {
-        let cni = parse(vec![
-            dir(&["10-flannel.conflist", "00-placeholder.conflist"]),
-            file("00-placeholder.conflist", BRIDGE),
-            file("10-flannel.conflist", GOOD),
-        ]);
-        assert_eq!(cni.first, Fact::Known("00-placeholder.conflist".to_owned()));
-        assert_eq!(cni.first_plugins, Fact::Known(vec!["bridge".to_owned()]));
-        assert_eq!(cni.leftovers, Fact::Known(vec!["00-placeholder.conflist".to_owned()]));
-    }
-
-    #[test]
-    fn a_dangling_link_and_a_directory() {
-        let listing = "777 0:0 9 1 l\t/etc/cni/net.d/a.conf\t-> /gone\n755 0:0 9 1 d\t/etc/cni/net.d/b.conf\n";
-        let cni = parse(vec![
-            section("cni-dir", "/etc/cni/net.d", 0, listing),
-            section("cni-file", "/etc/cni/net.d/a.conf", 66, ""),
-        ]);
-        let files = cni.files.known().unwrap();
-        assert_eq!((files.len(), files[0].symlink), (1, true));
-        assert!(cni.error.is_known_and(|why| why.contains("no such file or directory")));
-    }
-
-    #[test]
-    fn a_file_that_may_not_be_read_is_neither_valid_nor_invalid() {
-        let cni = parse(vec![dir(&["a.conf"]), section("cni-file", "/etc/cni/net.d/a.conf", 77, "")]);
-        assert_eq!((cni.valid, cni.file_count), (Fact::unknown("permission denied"), Fact::Known(1)));
-    }
-
-    #[test]
-    fn plugins_that_cannot_run() {
-        let elf = "7f454c4602010100000000000000000002003e00";
-        let arm = "7f454c460201010000000000000000000200b700";
-        let listing = format!(
-            "755 0:0 9 1 d\tflannel\n644 0:0 9 1 f\tportmap\t\t{elf}\n755 0:0 9 1 f\tbridge\t\t{arm}\n755 0:0 9 1 f\tloopback\t\t{elf}\n"
-        );
-        let cni = parse(vec![
-            dir(&["10-flannel.conflist"]),
-            file("10-flannel.conflist", GOOD),
-            section("cni-bin", "/opt/cni/bin", 0, &listing),
-        ]);
-        let broken = cni.broken.known().unwrap();
-        assert_eq!(broken["flannel"], PluginProblem::Directory);
-        assert_eq!(broken["portmap"], PluginProblem::NotExecutable);
-        assert_eq!(broken["bridge"], PluginProblem::WrongMachine);
-        assert_eq!(broken["host-local"], PluginProblem::Missing);
-        assert!(!broken.contains_key("loopback"));
-    }
-
-    #[test]
-    fn the_disk_against_the_runtime() {
-        let info = |networks: &str| {
-            section(
-                "crictl-info",
-                "",
-                0,
-                &format!(r#"{{"cniconfig":{{"PluginMaxConfNum":1,"Networks":[{networks}]}}}}"#),
-            )
-        };
-        let on_disk = |info| vec![dir(&["10-flannel.conflist"]), file("10-flannel.conflist", GOOD), info];
-        assert_eq!(parse(on_disk(info(""))).disk_differs_from_runtime, Fact::Known(true));
-        assert_eq!(parse(on_disk(info(r#"{"Config":{"Name":"cbr0"}}"#))).disk_differs_from_runtime, Fact::Known(false));
-        assert_eq!(parse(vec![dir(&[]), info("")]).disk_differs_from_runtime, Fact::Known(false));
-        assert_eq!(
-            parse(vec![dir(&[]), info(r#"{"Config":{"Name":"old"}}"#)]).disk_differs_from_runtime,
-            Fact::Known(true)
-        );
-        assert!(parse(vec![dir(&[])]).disk_differs_from_runtime.is_unknown());
-    }
-}
+mod tests;

@@ -2,12 +2,17 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Fact;
 use super::cni::Cni;
+use super::crictl::json;
+use super::ipv4::Net;
+use super::leases::Leases;
 use super::logs::{container_line, last_error};
 use super::network::Network;
 use super::read::{Reader, number};
+use super::vtep::Tables;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Flannel {
@@ -33,6 +38,36 @@ pub struct Flannel {
     pub config_without_runtime: Fact<bool>,
     /// The last error in the log of flannel's container.
     pub log_error: Fact<String>,
+    /// flannel's newest container runs, as the runtime says; absent when there is none.
+    pub container_running: Fact<bool>,
+    /// How often it was started anew.
+    pub container_restarts: Fact<u64>,
+    /// Of flannel.1's VXLAN: its id, its UDP port, the interface that it sends through, and that one's MTU.
+    pub interface_id: Fact<u32>,
+    pub interface_port: Fact<u32>,
+    pub outer_interface: Fact<String>,
+    pub outer_mtu: Fact<u32>,
+    /// flannel.1 takes packets that do not fit into the outer interface's with their headers.
+    pub mtu_too_large: Fact<bool>,
+    pub cni0_mtu: Fact<u32>,
+    /// The bridge has another MTU than flannel's file says.
+    pub cni0_mtu_differs: Fact<bool>,
+    /// `FLANNEL_SUBNET` does not lie in `FLANNEL_NETWORK`.
+    pub subnet_outside: Fact<bool>,
+    /// The node's own networks that overlap with the pod network, as `eno1 10.244.0.0/24`.
+    pub overlaps: Fact<Vec<String>>,
+    /// Other VXLAN interfaces on flannel.1's UDP port.
+    pub port_shared_with: Fact<Vec<String>>,
+    /// Addresses of the subnet that pods have, and how much of it that is.
+    pub leases_used: Fact<u64>,
+    pub leases_used_percent: Fact<u32>,
+    /// The address that a pod got last.
+    pub last_lease: Fact<String>,
+    /// It is not of flannel's subnet.
+    pub last_lease_foreign: Fact<bool>,
+    /// The way to the other nodes.
+    #[serde(skip)]
+    pub(crate) tables: Tables,
 }
 
 impl Flannel {
@@ -56,6 +91,18 @@ impl Flannel {
         });
         let is_flannel = cni.first_plugins.as_ref().map(|plugins| plugins.iter().any(|plugin| plugin == "flannel"));
         let interface = presence(&link);
+        let outer = link.clone().and_then(|link| link.vxlan_device);
+        let mtu_of = |name: &str| {
+            network.interfaces.as_ref().and_then(|all| all.get(name).map_or(Fact::Absent, |found| found.mtu.clone()))
+        };
+        let outer_mtu = outer.as_ref().and_then(|outer| mtu_of(outer));
+        let interface_mtu = link.clone().and_then(|link| link.mtu);
+        let cni0_mtu = mtu_of("cni0");
+        let mtu = variable("FLANNEL_MTU").and_then(|mtu| number::<u32>(&mtu));
+        let pods = variable("FLANNEL_NETWORK").and_then(|pods| Fact::from_option(Net::parse(&pods)));
+        let own = subnet.as_ref().and_then(|subnet| Fact::from_option(Net::parse(subnet)));
+        let leases = Leases::parse(reader, &cni.first_network, &subnet);
+        let (container_running, container_restarts) = container(reader);
         Self {
             config_without_runtime: match (&is_flannel, &complete, &interface) {
                 (Fact::Known(true), complete, Fact::Known(interface)) if !complete.is_unknown() => {
@@ -69,11 +116,30 @@ impl Flannel {
             },
             subnet_env_complete: complete,
             network: variable("FLANNEL_NETWORK"),
-            pod_cidr: subnet.as_ref().and_then(|subnet| Fact::from_option(network_of(subnet))),
-            mtu: variable("FLANNEL_MTU").and_then(|mtu| number(&mtu)),
+            pod_cidr: own.as_ref().map(Net::to_string),
+            subnet_outside: own.and_then(|own| pods.as_ref().map(|pods| !pods.holds(own))),
+            overlaps: pods.and_then(|pods| overlaps(pods, network)),
+            port_shared_with: port_shared_with(network),
+            mtu_too_large: interface_mtu
+                .as_ref()
+                .and_then(|own| outer_mtu.as_ref().map(|outer| own.saturating_add(VXLAN_OVERHEAD) > *outer)),
+            cni0_mtu_differs: cni0_mtu.as_ref().and_then(|bridge| mtu.as_ref().map(|mtu| *bridge != *mtu)),
+            cni0_mtu,
+            mtu,
+            outer_mtu,
+            outer_interface: outer,
+            interface_id: link.clone().and_then(|link| link.vxlan_id),
+            interface_port: link.clone().and_then(|link| link.vxlan_port),
+            container_running,
+            container_restarts,
+            leases_used: leases.used,
+            leases_used_percent: leases.used_percent,
+            last_lease: leases.last,
+            last_lease_foreign: leases.last_is_foreign,
+            tables: Tables::parse(reader),
             interface,
             interface_up: link.clone().and_then(|link| link.up),
-            interface_mtu: link.clone().and_then(|link| link.mtu),
+            interface_mtu,
             interface_local: link.and_then(|link| link.vxlan_local),
             cni0_differs: cni0.as_ref().and_then(|cni0| subnet.as_ref().map(|subnet| *cni0 != *subnet)),
             subnet,
@@ -91,13 +157,45 @@ fn presence<T>(fact: &Fact<T>) -> Fact<bool> {
     }
 }
 
-/// `10.244.1.1/24` -> `10.244.1.0/24`; IPv4 only, as flannel's variable is.
-fn network_of(subnet: &str) -> Option<String> {
-    let (address, prefix) = subnet.split_once('/')?;
-    let address: std::net::Ipv4Addr = address.parse().ok()?;
-    let prefix: u32 = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
-    let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-    Some(format!("{}/{prefix}", std::net::Ipv4Addr::from(u32::from(address) & mask)))
+/// Room for the outer headers of VXLAN over IPv4.
+const VXLAN_OVERHEAD: u32 = 50;
+
+/// Interfaces of the node itself whose network overlaps with flannel's.
+fn overlaps(pods: Net, network: &Network) -> Fact<Vec<String>> {
+    // What carries addresses of pods and services on purpose.
+    let ours = ["lo", "cni", "flannel", "veth", "kube-", "nodelocaldns"];
+    network.addresses.as_ref().map(|addresses| {
+        let foreign = addresses.iter().filter(|own| !ours.iter().any(|name| own.interface.starts_with(name)));
+        let nets = foreign.filter_map(|own| {
+            let net = Net::parse(&format!("{}/{}", own.address, own.prefix)).filter(|net| net.overlaps(pods))?;
+            Some(format!("{} {net}", own.interface))
+        });
+        nets.collect()
+    })
+}
+
+/// Other VXLAN interfaces that want flannel's UDP port; the kernel gives it to one of them.
+fn port_shared_with(network: &Network) -> Fact<Vec<String>> {
+    network.interfaces.as_ref().map(|all| {
+        let Some(port) = all.get("flannel.1").and_then(|own| own.vxlan_port.known()) else { return Vec::new() };
+        let others = all.iter().filter(|(name, _)| !name.starts_with("flannel"));
+        others.filter(|(_, other)| other.vxlan_port.known() == Some(port)).map(|(name, _)| name.clone()).collect()
+    })
+}
+
+/// Whether flannel's newest container runs, and how often it was started anew.
+fn container(reader: Reader<'_>) -> (Fact<bool>, Fact<u64>) {
+    let newest = reader.whole("crictl-ps").and_then(json).and_then(|list| {
+        let all = list.get("containers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let own =
+            all.iter().filter(|one| one.pointer("/metadata/name").and_then(Value::as_str) == Some("kube-flannel"));
+        let created = |one: &&Value| one.get("createdAt").and_then(Value::as_str).and_then(|at| at.parse::<u64>().ok());
+        Fact::from_option(own.max_by_key(created).cloned())
+    });
+    let running = newest.as_ref().and_then(|one| {
+        Fact::from_option(one.get("state").and_then(Value::as_str).map(|state| state == "CONTAINER_RUNNING"))
+    });
+    (running, newest.and_then(|one| Fact::from_option(one.pointer("/metadata/attempt").and_then(Value::as_u64))))
 }
 
 fn log_error(reader: Reader<'_>) -> Fact<String> {
@@ -111,86 +209,4 @@ fn log_error(reader: Reader<'_>) -> Fact<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::containerd::Containerd;
-    use super::super::permissions::Permissions;
-    use super::super::read::test_support::record;
-    use super::*;
-
-    const ENV: &str =
-        "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
-    const CONF: (&str, &str, &str) =
-        ("cni-file", "/etc/cni/net.d/10-flannel.conflist", r#"{"name":"cbr0","plugins":[{"type":"flannel"}]}"#);
-    const DIR: (&str, &str, &str) = ("cni-dir", "/etc/cni/net.d", "644 0:0 1 1 f\t10-flannel.conflist\n");
-
-    fn parse(sections: &[(&str, &str, &str)]) -> Flannel {
-        let record = record(sections);
-        let reader = Reader::new(&record);
-        let containerd = Containerd::parse(reader, &Permissions::parse(reader), None);
-        let cni = Cni::parse(reader, &containerd, &Fact::Absent);
-        Flannel::parse(reader, &Network::parse(reader), &cni)
-    }
-
-    #[test]
-    fn a_complete_file_and_a_bridge_that_agrees() {
-        let flannel =
-            parse(&[("flannel-env", "", ENV), ("ip-addr", "", "9: cni0    inet 10.244.1.1/24 scope global cni0\n")]);
-        assert_eq!(flannel.subnet_env_complete, Fact::Known(true));
-        assert_eq!(flannel.pod_cidr, Fact::Known("10.244.1.0/24".to_owned()));
-        assert_eq!(flannel.cni0_differs, Fact::Known(false));
-    }
-
-    #[test]
-    fn a_bridge_of_another_subnet() {
-        let flannel =
-            parse(&[("flannel-env", "", ENV), ("ip-addr", "", "9: cni0    inet 10.244.0.1/16 scope global cni0\n")]);
-        assert_eq!(flannel.cni0_differs, Fact::Known(true));
-    }
-
-    #[test]
-    fn no_bridge_yet_is_no_difference() {
-        let flannel = parse(&[("flannel-env", "", ENV), ("ip-addr", "", "1: lo    inet 127.0.0.1/8\n")]);
-        assert_eq!((flannel.cni0, flannel.cni0_differs), (Fact::Absent, Fact::Absent));
-    }
-
-    #[test]
-    fn half_a_file_is_incomplete() {
-        assert_eq!(
-            parse(&[("flannel-env", "", "FLANNEL_NETWORK=10.244.0.0/16\n")]).subnet_env_complete,
-            Fact::Known(false)
-        );
-    }
-
-    #[test]
-    fn a_configuration_without_flannel_behind_it() {
-        let links = ("ip-link", "", "1: lo: <LOOPBACK,UP> mtu 65536 state UNKNOWN link/loopback 00\n");
-        let mut sections = vec![CONF, DIR, links];
-        let record = |sections: &[(&str, &str, &str)]| parse(sections).config_without_runtime;
-        assert!(record(&sections).is_unknown(), "nobody looked for subnet.env");
-        sections.push(("flannel-env", "", ENV));
-        assert_eq!(record(&sections), Fact::Known(false));
-    }
-
-    #[test]
-    fn the_last_error_of_flannels_container() {
-        let log = "2025-09-12T16:20:00.1Z stderr F I0912 main.go:210] CLI flags config\n\
-                   2025-09-12T16:20:01.1Z stderr F E0912 16:20:01.1 1 main.go:332] Error registering network: node \"x\" pod cidr not assigned\n";
-        let flannel = parse(&[("log-pod", "/var/log/pods/x.log", log)]);
-        assert_eq!(
-            flannel.log_error,
-            Fact::Known("Error registering network: node \"x\" pod cidr not assigned".to_owned())
-        );
-    }
-
-    #[test]
-    fn networks() {
-        for (subnet, expected) in [
-            ("10.244.1.1/24", Some("10.244.1.0/24")),
-            ("10.0.0.1/0", Some("0.0.0.0/0")),
-            ("x", None),
-            ("1.2.3.4/40", None),
-        ] {
-            assert_eq!(network_of(subnet).as_deref(), expected);
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,10 @@
 //! Source: go-cni `opts.go` `loadFromConfDir` and libcni `conf.go` of v1.1.2; v1.3.0 (containerd 2.1) differs only in words.
 //! Texts of errors are those that containerd shows, so that they can be compared with `lastCNILoadStatus`.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Only the last extension counts, so `.10-x.conflist` and even `.conflist` are candidates and `x.conflist.bak` is not.
 pub(crate) fn is_candidate(name: &str) -> bool {
@@ -21,6 +24,8 @@ pub(crate) struct Network {
     pub(crate) name: String,
     pub(crate) cni_version: Option<String>,
     pub(crate) plugins: Vec<Plugin>,
+    /// SHA-256 in hex of what the file says, without regard to white space and the order of keys.
+    pub(crate) sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +69,23 @@ fn conf_list(text: &str) -> Result<Network, String> {
         self::plugin(plugin)
             .map_err(|why| format!("failed to parse plugin config {index}: error parsing configuration: {why}"))
     });
-    Ok(Network { name, cni_version, plugins: plugins.collect::<Result<_, _>>()? })
+    Ok(Network { name, cni_version, plugins: plugins.collect::<Result<_, _>>()?, sha256: sha256(&value) })
 }
 
 fn conf(text: &str) -> Result<Network, String> {
     let value = json(text)?;
     let plugin = plugin(&value)?;
     let text = |key| field(&value, key).and_then(Value::as_str).map(str::to_owned);
-    Ok(Network { name: text("name").unwrap_or_default(), cni_version: text("cniVersion"), plugins: vec![plugin] })
+    let name = text("name").unwrap_or_default();
+    Ok(Network { name, cni_version: text("cniVersion"), plugins: vec![plugin], sha256: sha256(&value) })
+}
+
+/// Objects of `serde_json` are sorted by key, so that equal values are equal texts.
+fn sha256(value: &Value) -> String {
+    Sha256::digest(value.to_string()).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn plugin(value: &Value) -> Result<Plugin, String> {
@@ -132,6 +146,11 @@ fn go_type(value: &Value) -> &'static str {
 }
 
 impl Network {
+    /// One of its plugins is of one of these types.
+    pub(crate) fn runs(&self, types: &[&str]) -> bool {
+        self.plugins.iter().any(|plugin| types.contains(&plugin.kind.as_str()))
+    }
+
     /// Every binary that a pod of this network needs: the plugins, what they delegate to, their IPAM, and loopback.
     pub(crate) fn binaries(&self) -> Vec<String> {
         let mut needed = Vec::new();
@@ -228,6 +247,15 @@ mod tests {
             assert_eq!(load(name, text).unwrap_err(), expected);
         }
         assert!(load("a.conf", "{]").unwrap_err().starts_with("error parsing configuration: invalid JSON: "));
+    }
+
+    #[test]
+    fn white_space_and_the_order_of_keys_make_no_difference() {
+        let sha256 = |text| load("a.conflist", text).unwrap().sha256;
+        let one = sha256(r#"{"name":"cbr0","plugins":[{"type":"flannel","delegate":{"a":1,"b":2}}]}"#);
+        let other = "{ \"plugins\": [ {\"delegate\":{\"b\":2, \"a\":1},\n\"type\":\"flannel\"} ], \"name\":\"cbr0\" }";
+        assert_eq!(one, sha256(other));
+        assert_ne!(one, sha256(r#"{"name":"cni0","plugins":[{"type":"flannel","delegate":{"a":1,"b":2}}]}"#));
     }
 
     #[test]

@@ -29,12 +29,14 @@ mod host_firewall;
 pub mod hosts;
 pub mod identity;
 pub mod join;
+mod ipv4;
 pub mod kernel;
 pub mod kernel_log;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod kubelet_config;
 pub mod kubelet_start;
+mod leases;
 mod libcni;
 pub mod listing;
 pub mod logs;
@@ -42,14 +44,17 @@ mod mountinfo;
 pub mod mounts;
 pub mod network;
 pub mod nfs;
+pub mod overlay;
 pub mod packages;
 pub mod permissions;
+mod plugins;
 mod read;
 pub mod runtime;
 pub mod reading;
 pub mod system;
 pub mod time;
 pub mod unit;
+mod vtep;
 pub mod wiring;
 
 pub use fact::Fact;
@@ -103,6 +108,11 @@ pub fn parse(record: &Record) -> NodeFacts {
     NodeFacts {
         reading: reading::Reading::parse(record, reader, &identity, &network),
         system: system::System::parse(reader, now),
+    let system = system::System::parse(reader);
+    let host = cni::Host { arch: &identity.arch, permissions: &permissions, uptime: &system.uptime, now };
+    let cni = cni::Cni::parse(reader, &containerd, &host);
+    NodeFacts {
+        system,
         mounts: mounts::Mounts::parse(reader, containerd.root()),
         disk: disk::Disk::parse(reader, containerd.root()),
         flannel: flannel::Flannel::parse(reader, &network, &cni),

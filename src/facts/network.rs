@@ -51,6 +51,8 @@ pub struct Interface {
     pub vxlan_port: Fact<u32>,
     /// Of a VXLAN interface: the node's address that it sends from.
     pub vxlan_local: Fact<String>,
+    /// Of a VXLAN interface: the interface that it sends through.
+    pub vxlan_device: Fact<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -193,6 +195,7 @@ fn from_sys(keys: &super::read::Keys<'_>, name: &str) -> Interface {
         vxlan_id: Fact::unknown("ip is not installed"),
         vxlan_port: Fact::unknown("ip is not installed"),
         vxlan_local: Fact::unknown("ip is not installed"),
+        vxlan_device: Fact::unknown("ip is not installed"),
     }
 }
 
@@ -218,6 +221,7 @@ fn link(line: &str) -> Option<(String, Interface)> {
         vxlan_id: if vxlan { number("id") } else { Fact::Absent },
         vxlan_port: if vxlan { number("dstport") } else { Fact::Absent },
         vxlan_local: if vxlan { word("local") } else { Fact::Absent },
+        vxlan_device: if vxlan { word("dev") } else { Fact::Absent },
     };
     Some((name.to_owned(), interface))
 }
