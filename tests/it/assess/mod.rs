@@ -206,5 +206,5 @@ fn a_worker_that_has_just_joined_may_still_wait_for_flannel() {
     let just_now = "1757525900 f\t/etc/kubernetes/kubelet.conf";
     let assessment = broken("no-conflist-joined", "homelab", &[Text("stat", "", joined, just_now)]);
     let cni = assessment.areas.iter().find(|cell| cell.area == Area::Cni).unwrap();
-    assert_eq!((cni.verdict, cni.text.as_str()), (Verdict::Expected, "none, starting"));
+    assert_eq!((cni.verdict, cni.text.as_str()), (Verdict::Expected, "none, expected"));
 }
