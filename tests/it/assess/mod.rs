@@ -3,12 +3,14 @@
 use seaworthy::record::{Record, Section};
 use seaworthy::verdict::{Area, Phase, Verdict};
 
+mod cni;
 mod host;
 mod kube;
 
 use crate::facts::{case, judge};
 
 /// A change of one record.
+#[derive(Clone)]
 enum Change {
     /// In the sections of that id (and argument, unless empty), this text becomes that.
     Text(&'static str, &'static str, &'static str, &'static str),
