@@ -102,16 +102,13 @@ pub fn parse(record: &Record) -> NodeFacts {
     let packages = packages::Packages::parse(reader);
     let network = network::Network::parse(reader);
     let containerd = containerd::Containerd::parse(reader, &permissions, now);
-    let cni = cni::Cni::parse(reader, &containerd, &identity.arch);
     let api = api::Api::parse(reader, now);
     let kubeadm = kubeadm::Kubeadm::parse(reader, &permissions, &packages, &identity, now);
-    NodeFacts {
-        reading: reading::Reading::parse(record, reader, &identity, &network),
-        system: system::System::parse(reader, now),
-    let system = system::System::parse(reader);
+    let system = system::System::parse(reader, now);
     let host = cni::Host { arch: &identity.arch, permissions: &permissions, uptime: &system.uptime, now };
     let cni = cni::Cni::parse(reader, &containerd, &host);
     NodeFacts {
+        reading: reading::Reading::parse(record, reader, &identity, &network),
         system,
         mounts: mounts::Mounts::parse(reader, containerd.root()),
         disk: disk::Disk::parse(reader, containerd.root()),
