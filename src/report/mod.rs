@@ -4,8 +4,10 @@
 //! - [`style`]: width, colour and signs; chosen at the edge.
 //! - `table`, `wide`: for people. `rows` folds equal nodes, `plan` decides which columns fit, `grid` lays out, `causes`,
 //!   `notes` and `closing` stand below.
-//! - `json`, `jsonl`, `yaml`, `name`: for scripts. [`schema`] describes the first two.
 //! - [`story`]: one node with all that is known of it.
+//! - `markdown`, `html`: documents. `details` says facts in words, `groups` puts nodes with equal problems together.
+//! - `json`, `jsonl`, `yaml`, `name`: for scripts. [`schema`] describes the first two.
+//! - `junit`, `prometheus`: for machines that watch.
 //! - [`timings`]: where the time went.
 //! - [`outputs`]: the folded outputs of `exec`.
 //!
@@ -13,15 +15,21 @@
 
 mod causes;
 mod closing;
+mod details;
 mod grid;
+mod groups;
+pub(crate) mod html;
 pub(crate) mod json;
 mod jsonl;
+mod junit;
+mod markdown;
 pub mod model;
 mod name;
 pub mod noise;
 mod notes;
 pub mod outputs;
 mod plan;
+mod prometheus;
 mod rows;
 pub mod schema;
 pub mod story;
@@ -52,6 +60,14 @@ pub enum Format {
     Jsonl,
     /// The nodes' names, problems first
     Name,
+    /// An analysis to read, paste and keep
+    Markdown,
+    /// One page for a browser that needs nothing else
+    Html,
+    /// JUnit XML for CI systems: a suite per node
+    Junit,
+    /// Metrics for node_exporter's textfile collector
+    Prometheus,
 }
 
 /// Writes a report. It is streamed, so `out` should be buffered; it is flushed at the end.
@@ -65,6 +81,10 @@ pub fn write(format: Format, report: &Report, style: &Style, out: &mut impl Writ
         Format::Yaml => yaml::write(report, out),
         Format::Jsonl => jsonl::write(report, out),
         Format::Name => name::write(report, out),
+        Format::Markdown => markdown::write(report, out),
+        Format::Html => html::write(report, out),
+        Format::Junit => junit::write(report, out),
+        Format::Prometheus => prometheus::write(report, out),
     };
     forgive_broken_pipe(written.and_then(|()| out.flush()))
 }

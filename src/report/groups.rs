@@ -1,0 +1,75 @@
+//! Nodes with problems for the reports that show each in full: nodes with the very same problems are one group.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use crate::checks::{Finding, words};
+use crate::names;
+use crate::report::model::{NodeReport, Outcome};
+use crate::verdict::Verdict;
+
+/// Nodes about which exactly the same is to be said.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    /// In the order of the report; never empty.
+    pub(crate) nodes: Vec<&'a NodeReport>,
+    /// The one that stands for all.
+    pub(crate) first: &'a NodeReport,
+}
+
+impl Group<'_> {
+    /// `node[004-007], storage1`, still untrusted.
+    pub(crate) fn name(&self) -> String {
+        folded(self.nodes.iter().map(|node| node.name.as_str()))
+    }
+}
+
+/// Names as one text: `node[004-007], storage1`.
+pub(crate) fn folded<'a>(of: impl IntoIterator<Item = &'a str>) -> String {
+    let folded: Vec<String> = names::fold(of).iter().map(ToString::to_string).collect();
+    folded.join(", ")
+}
+
+/// The nodes that are not fine, in the order of the report.
+pub(crate) fn troubled(nodes: &[NodeReport]) -> Vec<Group<'_>> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for node in nodes.iter().filter(|node| node.outcome() != Outcome::Ok) {
+        let place = *places.entry(fingerprint(node)).or_insert_with(|| {
+            groups.push(Group { nodes: Vec::new(), first: node });
+            groups.len() - 1
+        });
+        groups[place].nodes.push(node);
+    }
+    groups
+}
+
+/// All that is said of a node's problems.
+fn fingerprint(node: &NodeReport) -> String {
+    let mut text = format!("{:?}\0{:?}\0{:?}\0{}\0", node.outcome(), node.phase, node.roles, node.summary);
+    if let Some(failure) = &node.failure {
+        let _ = write!(text, "{:?}\0{}\0{}\0", failure.kind, failure.message, failure.next);
+    }
+    for cell in node.areas.iter().filter(|cell| !cell.reasons.is_empty()) {
+        let _ = write!(text, "{:?}\0{:?}\0{}\0", cell.area, cell.verdict, cell.reasons.join("\0"));
+    }
+    for finding in &node.findings {
+        let _ = write!(text, "{}\0{:?}\0{}\0", finding.id, finding.verdict, finding.message);
+        for evidence in &finding.evidence {
+            let _ = write!(text, "{}\0", words(&evidence.value));
+        }
+    }
+    text
+}
+
+/// A node's findings that speak against it, worst first.
+pub(crate) fn faults(node: &NodeReport) -> Vec<&Finding> {
+    let mut faults: Vec<&Finding> = node.findings.iter().filter(|finding| finding.is_fault()).collect();
+    faults.sort_by_key(|finding| (finding.verdict, finding.severity));
+    faults
+}
+
+/// A node's findings of one verdict, in the order of the report.
+pub(crate) fn of_verdict(node: &NodeReport, verdict: Verdict) -> Vec<&Finding> {
+    node.findings.iter().filter(|finding| finding.verdict == verdict).collect()
+}
