@@ -99,7 +99,11 @@ pub(crate) fn key_mounts(facts: &NodeFacts) -> Vec<(&Mount, Vec<&str>)> {
 
 /// The CNI configuration that the cluster hands out, where the run read a control plane.
 pub(crate) fn cni_expected(nodes: &[NodeReport]) -> Option<&str> {
-    nodes.iter().filter_map(|node| node.facts.as_ref()).find_map(|facts| facts.api.flannel_cni_conf.known()).map(String::as_str)
+    nodes
+        .iter()
+        .filter_map(|node| node.facts.as_ref())
+        .find_map(|facts| facts.api.flannel_cni_conf.known())
+        .map(String::as_str)
 }
 
 /// `10-flannel.conflist (flannel, portmap), decides`
@@ -151,10 +155,15 @@ fn mounts(facts: &NodeFacts, said: &mut Said) {
 }
 
 fn disk(facts: &NodeFacts, said: &mut Said) {
-    for (label, space) in
-        [("images", &facts.disk.images), ("pods", &facts.disk.pods), ("/var/lib", &facts.disk.var_lib)]
-    {
-        said.text(label, &figures(space));
+    let [images, pods, var_lib] = [&facts.disk.images, &facts.disk.pods, &facts.disk.var_lib].map(figures);
+    if images == pods {
+        said.text("images and pods", &images);
+    } else {
+        said.text("images", &images);
+        said.text("pods", &pods);
+    }
+    if var_lib != images && var_lib != pods {
+        said.text("/var/lib", &var_lib);
     }
     said.fact("inodes left for images", &facts.disk.images.inodes_free_percent.clone().map(|free| format!("{free}%")));
     said.some("paths that do not answer", &facts.disk.hung);

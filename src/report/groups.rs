@@ -18,10 +18,21 @@ pub(crate) struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// `node[004-007], storage1`, still untrusted.
+    /// `node[004-007], storage1`, shortened, still untrusted.
     pub(crate) fn name(&self) -> String {
-        folded(self.nodes.iter().map(|node| node.name.as_str()))
+        heading(self.nodes.iter().map(|node| node.name.as_str()))
     }
+}
+
+/// Names as a heading has room for: `node[004-007,…] (150), storage1 and 3 more`.
+pub(crate) fn heading<'a>(of: impl IntoIterator<Item = &'a str>) -> String {
+    const MOST_PARTS: usize = 4;
+    const WIDEST_PART: usize = 72;
+    let folded = names::fold(of);
+    let parts: Vec<String> = folded.iter().take(MOST_PARTS).map(|part| part.shortened(WIDEST_PART, "…")).collect();
+    let more: usize = folded.iter().skip(MOST_PARTS).map(|part| part.names().len()).sum();
+    let named = parts.join(", ");
+    if more == 0 { named } else { format!("{named} and {more} more") }
 }
 
 /// Names as one text: `node[004-007], storage1`.
@@ -72,4 +83,20 @@ pub(crate) fn faults(node: &NodeReport) -> Vec<&Finding> {
 /// A node's findings of one verdict, in the order of the report.
 pub(crate) fn of_verdict(node: &NodeReport, verdict: Verdict) -> Vec<&Finding> {
     node.findings.iter().filter(|finding| finding.verdict == verdict).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_are_short_whatever_is_folded_in_them() {
+        assert_eq!(heading(["node2", "node1", "b"]), "b, node[1-2]");
+        let odd: Vec<String> = (0..500).map(|number| format!("node{}", number * 2)).collect();
+        let short = heading(odd.iter().map(String::as_str));
+        assert!(short.len() < 100 && short.ends_with(",…] (500)"), "{short}");
+        let names = ["aa", "bb", "cc", "dd", "ee", "ff"];
+        assert_eq!(heading(names), "aa, bb, cc, dd and 2 more");
+        assert!(heading(["x".repeat(1 << 20).as_str()]).len() < 300);
+    }
 }

@@ -130,9 +130,14 @@ fn write_case(node: &str, case: Case<'_>, out: &mut impl Write) -> io::Result<()
         Case::Failure(finding) => {
             open(node, &finding.id, out)?;
             let severity = finding.severity.label();
-            let kind = if finding.verdict == Verdict::Warn { format!("warning-{severity}") } else { severity.to_owned() };
+            let kind =
+                if finding.verdict == Verdict::Warn { format!("warning-{severity}") } else { severity.to_owned() };
             let message = Xml(&finding.message);
-            writeln!(out, "      <failure type=\"{kind}\" message=\"{message}\">{}</failure>", XmlBlock(&body(finding)))?;
+            writeln!(
+                out,
+                "      <failure type=\"{kind}\" message=\"{message}\">{}</failure>",
+                XmlBlock(&body(finding))
+            )?;
         }
         Case::Skipped(finding) => {
             open(node, &finding.id, out)?;

@@ -2,6 +2,7 @@
 
 mod causes;
 mod data;
+mod documents;
 mod fixture;
 mod hostile;
 mod outputs;

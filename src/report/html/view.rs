@@ -9,7 +9,7 @@ use crate::diagnose::root_cause::{RootCause, Scope};
 use crate::duration;
 use crate::facts::mounts::Mount;
 use crate::report::details::{self, Detail, clip, clip_to};
-use crate::report::groups::{self, Group, folded};
+use crate::report::groups::{self, Group};
 use crate::report::model::{Counts, NodeReport, Outcome, Report, RunInfo};
 use crate::report::rows::{self, Row};
 use crate::report::style::Style;
@@ -25,6 +25,8 @@ const MOST_WITH_FACTS: usize = 300;
 const MOST_LINKS: usize = 12;
 /// So many healthy nodes are seen without opening anything.
 const HEALTHY_SHOWN: usize = 24;
+/// The widest name of a row.
+const WIDEST_NAME: usize = 56;
 /// The longest command line.
 const LONGEST_COMMAND: usize = 4_000;
 
@@ -116,7 +118,8 @@ pub(super) struct Line<'r> {
 impl<'r> View<'r> {
     pub(super) fn new(report: &'r Report) -> Self {
         let anchors = Anchors::new(&report.nodes);
-        let rows: Vec<RowView> = rows::rows(&report.nodes, &STYLE).iter().map(|row| RowView::new(row, &anchors)).collect();
+        let rows: Vec<RowView> =
+            rows::rows(&report.nodes, &STYLE).iter().map(|row| RowView::new(row, &anchors)).collect();
         let mut groups = groups::troubled(&report.nodes);
         let others = groups.split_off(groups.len().min(MOST_SECTIONS));
         let sections =
@@ -227,12 +230,17 @@ impl RowView {
     fn new(row: &Row<'_>, anchors: &Anchors<'_>) -> Self {
         let first = row.folded.names().first().and_then(|name| anchors.of(name));
         let count = row.folded.names().len();
-        let name = clip_to(&row.name, 120);
+        let name = row.short_name(WIDEST_NAME, &STYLE);
         Self {
-            name: if count > 1 { format!("{name} ({count})") } else { name.into_owned() },
+            // A shortened name counts for itself.
+            name: if count > 1 && name == row.name {
+                format!("{name} ({count})")
+            } else {
+                clip_to(&name, 120).into_owned()
+            },
             id: first.unwrap_or_default().to_owned(),
             mark: outcome_mark(row.outcome),
-            phase: row.phase.text.clone(),
+            phase: if row.phase.text == STYLE.unread() { String::new() } else { row.phase.text.clone() },
             verdict: clip_to(&row.verdict.text, 200).into_owned(),
             cells: row
                 .areas
@@ -246,13 +254,14 @@ impl RowView {
 impl<'r> CauseView<'r> {
     fn new(number: usize, cause: &'r RootCause, anchors: &Anchors<'_>) -> Self {
         let few = cause.nodes.len() <= MOST_LINKS;
-        let link = |name: &'r String| Link { id: anchors.of(name).unwrap_or_default().to_owned(), name: clip_to(name, 120) };
+        let link =
+            |name: &'r String| Link { id: anchors.of(name).unwrap_or_default().to_owned(), name: clip_to(name, 120) };
         Self {
             number,
             cause,
             mark: mark(cause.verdict),
             links: if few { cause.nodes.iter().map(link).collect() } else { Vec::new() },
-            names: if few { String::new() } else { clip(&folded(cause.nodes.iter().map(String::as_str))).into_owned() },
+            names: if few { String::new() } else { groups::heading(cause.nodes.iter().map(String::as_str)) },
             fleet: cause.scope == Scope::Fleet,
         }
     }
@@ -284,7 +293,7 @@ impl<'r> Section<'r> {
         });
         let cni_files = facts.and_then(|facts| facts.cni.files.known());
         Self {
-            name: clip_to(&group.name(), 300).into_owned(),
+            name: group.name(),
             first,
             mark: outcome_mark(first.outcome()),
             members: group.nodes.iter().map(|node| Line::new(node, anchors)).collect(),
@@ -331,7 +340,12 @@ pub(super) fn prose(text: &str) -> Vec<(bool, &str)> {
     if parts.len() % 2 == 0 {
         return vec![(false, text)];
     }
-    parts.into_iter().enumerate().map(|(place, part)| (place % 2 == 1, part)).filter(|(_, part)| !part.is_empty()).collect()
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(place, part)| (place % 2 == 1, part))
+        .filter(|(_, part)| !part.is_empty())
+        .collect()
 }
 
 /// What a piece of evidence says.

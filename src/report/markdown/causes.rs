@@ -7,7 +7,7 @@ use super::escape::{Block, Code, Text, prose};
 use crate::checks::{Evidence, Severity};
 use crate::diagnose::root_cause::{Confidence, RootCause, Scope};
 use crate::report::details::{clip, evidence};
-use crate::report::groups::folded;
+use crate::report::groups::heading;
 use crate::report::model::{NodeReport, Report};
 use crate::verdict::Verdict;
 
@@ -26,7 +26,13 @@ pub(super) fn write_primary(report: &Report, out: &mut impl Write) -> io::Result
         let explains: Vec<String> = cause.explains.iter().map(|it| Text(&clip(&it.title)).to_string()).collect();
         writeln!(out, "; it explains: {}", explains.join("; "))?;
     }
-    writeln!(out, "- **Root cause**: {} ({}, {})", Text(&clip(&cause.message)), Code(&cause.id), sure(cause.confidence))?;
+    writeln!(
+        out,
+        "- **Root cause**: {} ({}, {})",
+        Text(&clip(&cause.message)),
+        Code(&cause.id),
+        sure(cause.confidence)
+    )?;
     writeln!(out, "- **Next**: {}", prose(&cause.remedy.text))
 }
 
@@ -87,11 +93,8 @@ pub(super) fn write_not_the_cause(cause: &RootCause, out: &mut impl Write) -> io
     if cause.not_the_cause.is_empty() {
         return Ok(());
     }
-    let said: Vec<String> = cause
-        .not_the_cause
-        .iter()
-        .map(|it| format!("{} ({})", Text(&clip(&it.what)), Text(&clip(&it.why))))
-        .collect();
+    let said: Vec<String> =
+        cause.not_the_cause.iter().map(|it| format!("{} ({})", Text(&clip(&it.what)), Text(&clip(&it.why)))).collect();
     writeln!(out, "- **Not the cause**: {}", said.join("; "))
 }
 
@@ -149,7 +152,7 @@ fn write_reaching(nodes: &[&NodeReport], after: usize, alone: bool, out: &mut im
     }
     for (index, (next, names)) in advice.into_iter().enumerate() {
         let number = after + index + 1;
-        let on = if alone { String::new() } else { format!(" {}", Code(&clip(&folded(names)))) };
+        let on = if alone { String::new() } else { format!(" {}", Code(&heading(names))) };
         let next = if next.is_empty() { "see the failure below".into() } else { Text(&clip(next)).to_string() };
         writeln!(out, "{number}. **Reach the node**{on}: {next}")?;
     }
@@ -157,9 +160,9 @@ fn write_reaching(nodes: &[&NodeReport], after: usize, alone: bool, out: &mut im
 }
 
 fn nodes(cause: &RootCause) -> String {
-    let names = folded(cause.nodes.iter().map(String::as_str));
-    let count = if cause.nodes.len() > 1 { format!(" ({})", cause.nodes.len()) } else { String::new() };
-    format!("{}{count}", Code(&clip(&names)))
+    let names = heading(cause.nodes.iter().map(String::as_str));
+    let count = if cause.nodes.len() > 1 { format!(", {}", counted(cause.nodes.len(), "node")) } else { String::new() };
+    format!("{}{count}", Code(&names))
 }
 
 /// What the severity means.

@@ -14,11 +14,10 @@ impl fmt::Display for Text<'_> {
         let clean = text::sanitize(self.0);
         let clean = clean.trim();
         let mut before = None;
-        let mut chars = clean.chars().peekable();
         // Digits at the beginning make a list with the sign that follows them.
         let mut counting = true;
-        while let Some(char) = chars.next() {
-            let next = chars.peek().copied();
+        for (at, char) in clean.char_indices() {
+            let next = clean[at + char.len_utf8()..].chars().next();
             match char {
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
@@ -31,7 +30,7 @@ impl fmt::Display for Text<'_> {
                 '.' | ')' if counting && before.is_some() => write!(f, "\\{char}")?,
                 // Addresses would become links.
                 ':' if next == Some('/') => f.write_str("\\:")?,
-                '.' if matches!(before, Some('w' | 'W')) => f.write_str("\\.")?,
+                '.' if at >= 3 && clean.as_bytes()[at - 3..at].eq_ignore_ascii_case(b"www") => f.write_str("\\.")?,
                 _ => f.write_char(char)?,
             }
             counting &= char.is_ascii_digit();
@@ -137,6 +136,7 @@ mod tests {
             ("12. a", "12\\. a"),
             ("1.6.20", "1\\.6.20"),
             ("a - b", "a - b"),
+            ("what grew.", "what grew."),
             ("<script>&", "&lt;script&gt;&amp;"),
             ("*a* __b__ c_d", "\\*a\\* \\_\\_b\\_\\_ c_d"),
             ("[x](y) | z", "\\[x\\](y) \\| z"),

@@ -90,7 +90,7 @@ fn write_troubled(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if groups.len() > MOST_GROUPS {
         writeln!(out, "### The others\n")?;
         for group in groups.iter().skip(MOST_GROUPS) {
-            writeln!(out, "- {}: {}", Code(&clip(&group.name())), Text(&clip(&group.first.summary)))?;
+            writeln!(out, "- {}: {}", Code(&group.name()), Text(&clip(&group.first.summary)))?;
         }
         writeln!(out)?;
     }

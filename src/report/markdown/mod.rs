@@ -43,14 +43,8 @@ const fn said(verdict: Verdict) -> &'static str {
 
 /// The areas of a node by verdict, worst first: `fails: CNI, kubelet`.
 fn areas_by_verdict(node: &NodeReport) -> Vec<String> {
-    const ORDER: [Verdict; 6] = [
-        Verdict::Fail,
-        Verdict::Warn,
-        Verdict::Unknown,
-        Verdict::Expected,
-        Verdict::Pass,
-        Verdict::NotApplicable,
-    ];
+    const ORDER: [Verdict; 6] =
+        [Verdict::Fail, Verdict::Warn, Verdict::Unknown, Verdict::Expected, Verdict::Pass, Verdict::NotApplicable];
     let of = |verdict| {
         let areas = node.areas.iter().filter(|cell| cell.verdict == verdict);
         let names: Vec<&str> = areas.map(|cell| Area::name(cell.area)).collect();

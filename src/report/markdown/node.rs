@@ -45,7 +45,7 @@ pub(super) fn write(report: &Report, node: &NodeReport, out: &mut impl Write) ->
 /// A group of nodes among many.
 pub(super) fn write_group(group: &Group<'_>, out: &mut impl Write) -> io::Result<()> {
     let node = group.first;
-    writeln!(out, "### {}\n", Code(&clip(&group.name())))?;
+    writeln!(out, "### {}\n", Code(&group.name()))?;
     let phase = node.phase.map(|phase| format!(", phase {}", phase.label())).unwrap_or_default();
     writeln!(out, "**{}**{phase}\n", Text(&clip(&node.summary)))?;
     write_failure(node, out)?;
@@ -59,7 +59,7 @@ pub(super) fn write_group(group: &Group<'_>, out: &mut impl Write) -> io::Result
             writeln!(out, "  - {}: {}", Text(&it.label), Code(&details::evidence(it)))?;
         }
         if let Some(cause) = &finding.explained_by {
-            writeln!(out, "  - follows from {}", Code(cause))?;
+            writeln!(out, "  - follows from {}", Code(&clip(cause)))?;
         }
     }
     for finding in groups::of_verdict(node, Verdict::Expected) {
@@ -163,7 +163,7 @@ fn write_findings<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut imp
                 writeln!(out, "**{word}**: {} ({severity}, {})\n", Text(&message), Code(&finding.id))?;
                 causes::write_evidence(&finding.evidence, None, out)?;
                 if let Some(cause) = &finding.explained_by {
-                    writeln!(out, "- **Follows from**: {}", Code(cause))?;
+                    writeln!(out, "- **Follows from**: {}", Code(&clip(cause)))?;
                 }
                 writeln!(out)?;
             }
@@ -171,7 +171,13 @@ fn write_findings<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut imp
                 writeln!(out, "**Normal in this phase**: {} ({})\n", Text(&clip(&finding.title)), Code(&finding.id))?;
             }
             Verdict::Unknown => {
-                writeln!(out, "**Not judged**: {}: {} ({})\n", Text(&clip(&finding.title)), Text(&message), Code(&finding.id))?;
+                writeln!(
+                    out,
+                    "**Not judged**: {}: {} ({})\n",
+                    Text(&clip(&finding.title)),
+                    Text(&message),
+                    Code(&finding.id)
+                )?;
             }
             Verdict::Pass | Verdict::NotApplicable => {}
         }
@@ -224,7 +230,11 @@ pub(super) fn write_cni_expected(nodes: &[NodeReport], out: &mut impl Write) -> 
     match details::cni_expected(nodes) {
         Some(text) => {
             let text = details::clip_to(text, 8_000);
-            writeln!(out, "What flannel hands out in this cluster:\n\n{}", Block { language: "json", text: &text, indent: 0 })
+            writeln!(
+                out,
+                "What flannel hands out in this cluster:\n\n{}",
+                Block { language: "json", text: &text, indent: 0 }
+            )
         }
         None => writeln!(
             out,

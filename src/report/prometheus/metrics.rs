@@ -174,24 +174,26 @@ fn write_checks(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_figures(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()> {
-    nodes.figure(out, "seaworthy_node_read_duration_seconds", "How long it took to reach and read the node.", |node| {
-        let ms = node.timings.total_ms.filter(|ms| ms.is_finite() && (0.0..1e12).contains(ms))?;
-        #[expect(clippy::cast_possible_truncation, reason = "a duration below 1e12 ms, rounded")]
-        let ms = ms.round() as i64;
-        Some(Number::Milli(ms))
-    })?;
+    nodes.figure(
+        out,
+        "seaworthy_node_read_duration_seconds",
+        "How long it took to reach and read the node.",
+        |node| {
+            let ms = node.timings.total_ms.filter(|ms| ms.is_finite() && (0.0..1e12).contains(ms))?;
+            #[expect(clippy::cast_possible_truncation, reason = "a duration below 1e12 ms, rounded")]
+            let ms = ms.round() as i64;
+            Some(Number::Milli(ms))
+        },
+    )?;
     nodes.fact(
         out,
         "seaworthy_node_clock_skew_seconds",
         "The node's clock minus the clock of the machine that read it.",
         |facts| facts.time.skew_ms.known().copied().map(Number::Milli),
     )?;
-    nodes.fact(
-        out,
-        "seaworthy_node_clock_synchronized",
-        "Whether NTP disciplines the node's clock.",
-        |facts| facts.time.synchronized.known().copied().map(Number::flag),
-    )?;
+    nodes.fact(out, "seaworthy_node_clock_synchronized", "Whether NTP disciplines the node's clock.", |facts| {
+        facts.time.synchronized.known().copied().map(Number::flag)
+    })?;
     let used: [(&'static str, &'static str, fn(&crate::facts::disk::Space) -> Option<Number>); 2] = [
         ("seaworthy_node_filesystem_used_ratio", "Used part of the file system that holds images or pods.", |space| {
             space.used_percent.known().copied().map(Number::Percent)

@@ -1,0 +1,156 @@
+//! A run in which checks found something: a join that is blocked, its consequences, a warning, and nodes that were not read.
+
+use std::time::Duration;
+
+use seaworthy::checks::{Evidence, Finding, Remedy, Safety, Severity};
+use seaworthy::diagnose::root_cause::{Confidence, Consequence, NotTheCause, Reservation, RootCause, Scope};
+use seaworthy::facts::certs::Cert;
+use seaworthy::facts::{Fact, NodeFacts};
+use seaworthy::failure::FailureKind;
+use seaworthy::report::model::{CheckCounts, NodeReport, Report};
+use seaworthy::verdict::{Area, Phase, Verdict};
+use serde_json::{Value, json};
+
+use crate::report::fixture::{cell, healthy, unreachable, with};
+
+pub(super) fn evidence(label: &str, value: Value) -> Evidence {
+    Evidence { label: label.to_owned(), path: "kubelet.pid".to_owned(), value }
+}
+
+pub(super) fn finding(id: &str, verdict: Verdict, severity: Severity, message: &str) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        verdict,
+        severity,
+        title: format!("the title of {id}"),
+        message: message.to_owned(),
+        cell: String::new(),
+        evidence: Vec::new(),
+        lacks: Vec::new(),
+        since: None,
+        certain: false,
+        explained_by: None,
+        explains: Vec::new(),
+    }
+}
+
+pub(super) fn cause(id: &str, verdict: Verdict, title: &str, nodes: &[&str]) -> RootCause {
+    RootCause {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        message: format!("{title}, at length"),
+        verdict,
+        severity: Severity::Blocker,
+        confidence: Confidence::Certain,
+        scope: Scope::Node,
+        nodes: nodes.iter().map(|&name| name.to_owned()).collect(),
+        evidence: vec![evidence("command line", json!(["/usr/bin/kubelet", "--v=2"]))],
+        explains: vec![Consequence { id: "join/failed".to_owned(), title: "the join failed".to_owned(), nodes: 1 }],
+        not_the_cause: vec![NotTheCause { what: "mounts".to_owned(), why: "read and sound".to_owned() }],
+        reservations: vec![Reservation {
+            id: "disk/full".to_owned(),
+            title: "the disk is full".to_owned(),
+            why: "df hangs".to_owned(),
+        }],
+        remedy: Remedy {
+            text: "Reinstall it, with `dnf` on RPM systems.".to_owned(),
+            command: Some("apt-get install --reinstall kubeadm\nsystemctl daemon-reload\n".to_owned()),
+            safety: Safety::Confirm,
+        },
+    }
+}
+
+/// A node whose join is blocked.
+pub(super) fn storagenode() -> NodeReport {
+    use Verdict::{Expected, Fail, Unknown, Warn};
+    let mut node = with(
+        healthy("storagenode", 2),
+        Fail,
+        "join blocked",
+        vec![
+            cell(Area::Kubelet, Fail, "standalone", &["the kubelet runs standalone"]),
+            cell(Area::Cni, Expected, "none, expected", &[]),
+        ],
+    );
+    node.phase = Some(Phase::Joining);
+    node.checks = CheckCounts { fail: 2, warn: 1, unknown: 1, pass: 20, expected: 1, not_applicable: 3 };
+    let mut root = finding("kubelet/drop-in-missing", Fail, Severity::Blocker, "kubeadm's drop-in is missing");
+    root.evidence = vec![evidence("drop-in", json!("missing")), evidence("process", json!(2214))];
+    let mut follows = finding("kubelet/standalone", Fail, Severity::Blocker, "the kubelet never contacts the API");
+    follows.explained_by = Some("kubelet/drop-in-missing".to_owned());
+    node.findings = vec![
+        root,
+        follows,
+        finding("time/not-synchronized", Warn, Severity::Medium, "nothing disciplines the clock"),
+        finding("kernel/old", Warn, Severity::Low, "a newer kernel is installed"),
+        finding("time/skew", Unknown, Severity::High, "not known: member.skew_ms: no control plane was read"),
+        finding("cni/config-missing", Expected, Severity::High, "the CNI directory has no configuration"),
+    ];
+    let mut facts = NodeFacts::default();
+    facts.identity.os_name = Fact::Known("Debian GNU/Linux 12 (bookworm)".to_owned());
+    facts.cni.conf_dir = Fact::Known("/etc/cni/net.d".to_owned());
+    facts.cni.files = Fact::Known(Vec::new());
+    facts.kubelet.version = Fact::Known("1.29.15".to_owned());
+    facts.time.skew_ms = Fact::Known(-51);
+    facts.disk.images.used_percent = Fact::Known(93);
+    facts.nfs.hung = Fact::Known(vec!["/mnt".to_owned()]);
+    facts.certs.list =
+        Fact::Known(vec![cert("/etc/kubernetes/pki/ca.crt", 2_000), cert("/etc/kubernetes/pki/ca.crt", 1_000)]);
+    node.facts = Some(facts);
+    node
+}
+
+fn cert(path: &str, not_after: i64) -> Cert {
+    Cert {
+        path: path.to_owned(),
+        subject: "CN=kubernetes".to_owned(),
+        common_name: Fact::Known("kubernetes".to_owned()),
+        organizations: Vec::new(),
+        issuer: "CN=kubernetes".to_owned(),
+        not_before: 0,
+        not_after,
+        ca: true,
+        key_sha256: String::new(),
+        names: Vec::new(),
+    }
+}
+
+pub(super) fn report(nodes: Vec<NodeReport>, causes: Vec<RootCause>) -> Report {
+    Report::new(
+        "20260726T134102Z-5f2a".to_owned(),
+        "2026-07-26T13:41:02Z".to_owned(),
+        Duration::from_millis(8_412),
+        nodes,
+        causes,
+    )
+}
+
+fn causes() -> Vec<RootCause> {
+    let mut later = cause("time/not-synchronized", Verdict::Warn, "NTP does not run", &["storagenode"]);
+    later.severity = Severity::Medium;
+    vec![
+        cause("kubelet/drop-in-missing", Verdict::Fail, "the kubelet lacks kubeadm's drop-in", &["storagenode"]),
+        later,
+    ]
+}
+
+/// The blocked join alone.
+pub(super) fn one() -> Report {
+    report(vec![storagenode()], causes())
+}
+
+/// The same among nodes that are fine, and two that refuse the connection.
+pub(super) fn fleet() -> Report {
+    let mut nodes: Vec<NodeReport> = (1..=20).map(|number| healthy(&format!("node{number:02}"), 20)).collect();
+    nodes.push(storagenode());
+    for name in ["node57", "node58"] {
+        nodes.push(unreachable(
+            name,
+            FailureKind::Refused,
+            "unreachable: refused",
+            "port 22 refused the connection",
+            "start sshd on it, or set ansible_port",
+        ));
+    }
+    report(nodes, causes())
+}
