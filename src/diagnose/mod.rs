@@ -8,7 +8,7 @@
 //!
 //! Pure and deterministic: facts, findings and text in, values out.
 
-pub(crate) mod cells;
+mod cells;
 mod graph;
 pub mod join_log;
 pub mod node;

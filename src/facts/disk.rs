@@ -246,7 +246,7 @@ fn elsewhere(paths: &BTreeMap<String, Space>, images: &Space, pods: &Space) -> F
 }
 
 /// As `df -h`: powers of 1024, rounded up, one decimal below ten.
-fn size_text(kib: u64) -> String {
+pub(crate) fn size_text(kib: u64) -> String {
     let mut unit: u64 = 1;
     for suffix in ["K", "M", "G", "T", "P"] {
         let tenths = kib.saturating_mul(10).div_ceil(unit);

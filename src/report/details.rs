@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::checks::{Evidence, words};
-use crate::diagnose::cells::size_text;
+use crate::facts::disk::size_text;
 use crate::facts::cni::CniFile;
 use crate::facts::disk::Space;
 use crate::facts::mounts::Mount;

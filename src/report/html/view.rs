@@ -11,6 +11,7 @@ use crate::facts::mounts::Mount;
 use crate::report::details::{self, Detail, clip, clip_to};
 use crate::report::groups::{self, Group};
 use crate::report::model::{Counts, NodeReport, Outcome, Report, RunInfo};
+use crate::report::causes::Marks;
 use crate::report::rows::{self, Row};
 use crate::report::style::Style;
 use crate::verdict::{Area, Verdict};
@@ -118,8 +119,10 @@ pub(super) struct Line<'r> {
 impl<'r> View<'r> {
     pub(super) fn new(report: &'r Report) -> Self {
         let anchors = Anchors::new(&report.nodes);
+        // The page numbers its causes by itself.
+        let unmarked = Marks::default();
         let rows: Vec<RowView> =
-            rows::rows(&report.nodes, &STYLE).iter().map(|row| RowView::new(row, &anchors)).collect();
+            rows::rows(&report.nodes, &unmarked, &STYLE).iter().map(|row| RowView::new(row, &anchors)).collect();
         let mut groups = groups::troubled(&report.nodes);
         let others = groups.split_off(groups.len().min(MOST_SECTIONS));
         let sections =

@@ -7,6 +7,7 @@ use super::{causes, counted, node, write_origin};
 use crate::report::details::{self, clip};
 use crate::report::groups;
 use crate::report::model::{Outcome, Report};
+use crate::report::causes::Marks;
 use crate::report::rows::{self, Row};
 use crate::report::style::Style;
 use crate::verdict::{Area, Verdict};
@@ -48,7 +49,8 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
 
 /// The nodes with problems, equal ones in one row; the areas only where they have something to say.
 fn write_glance(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let rows = rows::rows(&report.nodes, &STYLE);
+    let unmarked = Marks::default();
+    let rows = rows::rows(&report.nodes, &unmarked, &STYLE);
     let troubled: Vec<&Row<'_>> = rows.iter().filter(|row| row.outcome != Outcome::Ok).collect();
     if !troubled.is_empty() {
         writeln!(out, "## The fleet at a glance\n\n| nodes | phase | verdict | areas |\n|---|---|---|---|")?;
