@@ -1,19 +1,26 @@
-//! The read side of a run: reaches each host, runs one thing there, and turns what came into a record or an output.
+//! The read side of a run: reaches each host, runs one thing there, and turns what came into a record or an output. Beside the
+//! probe and after it, what the node can reach itself is tried over the same connection.
 //!
 //! A host's failure is part of its result. Nothing here judges what a node said, prints, or touches the disk.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
 use crate::fanout::Stopped;
 use crate::password_gate::PasswordGate;
 use crate::probe::frame::{self, FrameError, Limits};
 use crate::probe::{self, Nonce, ScriptOptions, redact};
+use crate::reach::endpoint::{self, Candidate};
+use crate::reach::visit::Notes;
+use crate::reach::{Line, ReachCapture, Visitor};
 use crate::record::{Capture, ClockSample, Record};
 use crate::report::outputs::NodeOutput;
-use crate::ssh::{ConnectError, Connector, Destination, ExecOutcome, ExecRequest, Exit, UnknownKey, local};
+use crate::ssh::{ConnectError, Connector, Destination, ExecOutcome, ExecRequest, Exit, Session, UnknownKey, local};
 use crate::target::{Role, Sudo, Target};
 use crate::timings::{Timings, millis};
 use crate::ui::{Event, Events, HostOutcome};
@@ -65,6 +72,11 @@ pub struct Collector {
     /// The hosts whose keys were learned, by the names that the keys are filed under.
     pub learned: Mutex<BTreeMap<String, String>>,
     pub passwords: PasswordGate,
+    pub visitor: Visitor,
+    /// What is dialled for the run's first control plane.
+    pub control_plane: Option<String>,
+    /// Records of nodes whose probe is done and whose connections are still tried: a run that stops now keeps them.
+    pub waiting: Mutex<BTreeMap<String, (Record, Notes)>>,
 }
 
 /// The probe's script for one run, with the word that marks its frames.
@@ -98,8 +110,40 @@ struct Reached {
     failure: Option<Failure>,
 }
 
+/// A host that commands can be run on.
+struct Opened {
+    begun: Instant,
+    /// `None` for this machine.
+    session: Option<Session>,
+}
+
+impl Opened {
+    fn line(&self) -> Line<'_> {
+        self.session.as_ref().map_or(Line::Here, Line::Session)
+    }
+
+    async fn exec(&self, request: ExecRequest<'_>) -> ExecOutcome {
+        match &self.session {
+            Some(session) => session.exec(request).await,
+            None => local::exec(request).await,
+        }
+    }
+
+    fn timings(&self) -> Timings {
+        self.session.as_ref().map(|session| session.timings).unwrap_or_default()
+    }
+
+    /// Says goodbye and closes; the time since the beginning.
+    async fn close(self) -> Duration {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+        self.begun.elapsed()
+    }
+}
+
 impl Collector {
-    /// Reads one host with the probe.
+    /// Reads one host with the probe, and tries what the host can reach itself.
     pub async fn probe(&self, host: &Host, script: &Script) -> Record {
         let command = probe::COMMAND.join(" ");
         let request = ExecRequest {
@@ -110,15 +154,76 @@ impl Collector {
             stdout_cap: PROBE_STDOUT_CAP,
             stderr_cap: PROBE_STDERR_CAP,
         };
-        let reached = self.reach(host, request).await;
         let mut record = blank(host);
+        match self.open(host).await {
+            Ok(opened) => {
+                record = self.read(host, record, &opened, request, script).await;
+                record.timings.total_ms = Some(millis(opened.close().await));
+            }
+            Err((failure, timings)) => {
+                record.timings = timings;
+                record.failure = Some(failure);
+            }
+        }
+        self.done(host, record.failure.as_ref(), HostOutcome::Ok);
+        record
+    }
+
+    /// The probe and, beside and after it, the visit to what the host can reach. The visit waits for nothing but itself: the
+    /// probe's record is whole whatever comes of it.
+    async fn read(
+        &self,
+        host: &Host,
+        mut record: Record,
+        opened: &Opened,
+        request: ExecRequest<'_>,
+        script: &Script,
+    ) -> Record {
+        let visit = self.visitor.visit(opened.line(), self.endpoint(&host.target));
+        let (tell, told) = oneshot::channel();
+        let mut visiting = Box::pin(visit.run(told));
+        let reached = {
+            let mut probing = Box::pin(self.run(host, opened, request));
+            tokio::select! {
+                biased;
+                reached = &mut probing => reached,
+                () = &mut visiting => probing.await,
+            }
+        };
         record.timings = reached.timings;
         record.failure = reached.failure;
         if let Some(outcome) = reached.outcome {
             read_probe(&mut record, &outcome, script);
         }
-        self.done(host, record.failure.as_ref(), HostOutcome::Ok);
+        // A host that used up its time, or that is gone, gets no more of it.
+        if record.failure.is_none() {
+            let _ = tell.send(crate::facts::reach::wanted(&record));
+            let name = record.name.clone();
+            self.waiting().insert(name.clone(), (record, visit.notes()));
+            let patience = self.visitor.bounds().after.min(self.deadline);
+            let _ = timeout(patience, visiting).await;
+            return self.finished(&name).unwrap_or_else(|| blank(host));
+        }
+        drop(visiting);
+        record.reach = Some(take(&visit.notes()));
         record
+    }
+
+    /// The endpoint of the API that the run names for a host. A control plane that has none of its own is not up yet.
+    fn endpoint(&self, target: &Target) -> Option<Candidate> {
+        let guess = if target.role == Some(Role::ControlPlane) { None } else { self.control_plane.as_deref() };
+        endpoint::of_run(target.api_endpoint.as_deref(), guess)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, (Record, Notes)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record of a host whose probe is done, with what its visit found up to now.
+    pub fn finished(&self, name: &str) -> Option<Record> {
+        let (mut record, notes) = self.waiting().remove(name)?;
+        record.reach = Some(take(&notes));
+        Some(record)
     }
 
     /// Runs any command on one host.
@@ -131,7 +236,14 @@ impl Collector {
             stdout_cap: COMMAND_STDOUT_CAP,
             stderr_cap: COMMAND_STDERR_CAP,
         };
-        let Reached { outcome, mut failure, .. } = self.reach(host, request).await;
+        let Reached { outcome, mut failure, .. } = match self.open(host).await {
+            Ok(opened) => {
+                let reached = self.run(host, &opened, request).await;
+                opened.close().await;
+                reached
+            }
+            Err((failure, timings)) => Reached { timings, outcome: None, failure: Some(failure) },
+        };
         let mut output = NodeOutput {
             name: host.target.name.clone(),
             exit: None,
@@ -167,48 +279,50 @@ impl Collector {
         std::mem::take(&mut *self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Connects, runs, closes.
-    async fn reach(&self, host: &Host, request: ExecRequest<'_>) -> Reached {
+    /// Connects.
+    async fn open(&self, host: &Host) -> Result<Opened, (Failure, Timings)> {
         self.events.send(Event::HostStarted { name: host.target.name.clone() });
         let begun = Instant::now();
-        let (mut timings, outcome) = match &host.way {
-            Way::None(failure) => {
-                return Reached { timings: Timings::default(), outcome: None, failure: Some(failure.clone()) };
+        let destination = match &host.way {
+            Way::None(failure) => return Err((failure.clone(), Timings::default())),
+            Way::Local => return Ok(Opened { begun, session: None }),
+            Way::Ssh(destination) => destination,
+        };
+        match self.connector.connect(destination).await {
+            Ok(mut session) => {
+                if let Some(key) = session.learned.take() {
+                    self.learned
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(key.name.clone(), host.target.name.clone());
+                    self.events.send(Event::HostKeyLearned {
+                        name: host.target.name.clone(),
+                        fingerprint: key.fingerprint,
+                        key_type: key.key_type,
+                    });
+                }
+                Ok(Opened { begun, session: Some(session) })
             }
-            Way::Local => (Timings::default(), self.exec(host, request.sudo, local::exec(request)).await),
-            Way::Ssh(destination) => match self.connector.connect(destination).await {
-                Ok(mut session) => {
-                    if let Some(key) = session.learned.take() {
-                        self.learned
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .insert(key.name.clone(), host.target.name.clone());
-                        self.events.send(Event::HostKeyLearned {
-                            name: host.target.name.clone(),
-                            fingerprint: key.fingerprint,
-                            key_type: key.key_type,
-                        });
-                    }
-                    let outcome = self.exec(host, request.sudo, session.exec(request)).await;
-                    let timings = session.timings;
-                    session.close().await;
-                    (timings, outcome)
+            Err(ConnectError { failure, timings, unknown_key }) => {
+                if let Some(key) = unknown_key {
+                    self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner).push(*key);
                 }
-                Err(ConnectError { failure, timings, unknown_key }) => {
-                    if let Some(key) = unknown_key {
-                        self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner).push(*key);
-                    }
-                    return Reached { timings, outcome: None, failure: Some(failure) };
-                }
-            },
-        };
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(failure) => return Reached { timings, outcome: None, failure: Some(failure) },
-        };
-        outcome.add_to(&mut timings);
-        timings.total_ms = Some(millis(begun.elapsed()));
-        Reached { timings, failure: outcome.failure.clone(), outcome: Some(outcome) }
+                Err((failure, timings))
+            }
+        }
+    }
+
+    /// Runs one command there.
+    async fn run(&self, host: &Host, opened: &Opened, request: ExecRequest<'_>) -> Reached {
+        let mut timings = opened.timings();
+        match self.exec(host, request.sudo, opened.exec(request)).await {
+            Ok(outcome) => {
+                outcome.add_to(&mut timings);
+                timings.total_ms = Some(millis(opened.begun.elapsed()));
+                Reached { timings, failure: outcome.failure.clone(), outcome: Some(outcome) }
+            }
+            Err(failure) => Reached { timings, outcome: None, failure: Some(failure) },
+        }
     }
 
     /// Lets a command run once its sudo password is not known to be wrong.
@@ -228,6 +342,10 @@ impl Collector {
         let outcome = failure.map_or(otherwise, |failure| HostOutcome::Failed(failure.kind));
         self.events.send(Event::HostDone { name: host.target.name.clone(), outcome });
     }
+}
+
+fn take(notes: &Notes) -> ReachCapture {
+    std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The record of a host that nothing is known of yet.

@@ -8,8 +8,8 @@
 //!                                          a saved run (--from) enters here
 //! ```
 //!
-//! Only `ssh`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world. Everything
-//! from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
+//! Only `ssh`, `reach`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world.
+//! Everything from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
 pub mod checks;
 pub mod cli;
@@ -31,6 +31,7 @@ pub mod names;
 pub mod password_gate;
 pub mod playbook;
 pub mod probe;
+pub mod reach;
 pub mod record;
 pub mod report;
 pub mod run;

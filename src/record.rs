@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::reach::ReachCapture;
 use crate::target::Role;
 use crate::timings::Timings;
 
@@ -27,6 +28,9 @@ pub struct Record {
     /// Set when the host could not be read, or not to the end; `probe` may hold what came before.
     pub failure: Option<Failure>,
     pub probe: Option<Capture>,
+    /// What the node was seen to reach; `None` when nothing was tried, as in runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<ReachCapture>,
 }
 
 impl Record {
@@ -42,6 +46,7 @@ impl Record {
             clock: None,
             failure: None,
             probe: None,
+            reach: None,
         }
     }
 }

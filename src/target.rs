@@ -39,6 +39,8 @@ pub struct Target {
     pub via: Via,
     /// Set when commands run under sudo.
     pub sudo: Option<Sudo>,
+    /// The endpoint of the API that the host is to join, as written.
+    pub api_endpoint: Option<String>,
 }
 
 /// How commands reach the host.

@@ -21,12 +21,13 @@ use crate::interrupt::Interrupt;
 use crate::inventory::model::{HostId, Inventory};
 use crate::inventory::origin::Overrides;
 use crate::password_gate::PasswordGate;
+use crate::reach::Visitor;
 use crate::report::style::Style;
 use crate::run::PlannedHost;
 use crate::ssh::config::Resolver;
 use crate::ssh::known_hosts::{KnownHosts, Learner};
 use crate::ssh::{Agents, Connector, ConnectorOptions, Deadlines, Destinations, KeyRing, limits};
-use crate::target::{Target, Via};
+use crate::target::{Role, Target, Via};
 use crate::ui::{Display, Event, Events, Progress};
 
 /// Wrong use that clap cannot see; the exit code is 64.
@@ -195,6 +196,9 @@ pub(super) async fn prepare(
         unknown_keys: Mutex::default(),
         learned: Mutex::default(),
         passwords: PasswordGate::default(),
+        visitor: Visitor::new(crate::reach::Bounds::default()),
+        control_plane: control_plane(&hosts),
+        waiting: Mutex::default(),
     };
     let (mut interrupted, told) = (interrupt.clone(), events.clone());
     tokio::spawn(async move {
@@ -205,12 +209,20 @@ pub(super) async fn prepare(
     Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, learner })
 }
 
+/// What is dialled for the first control plane: as good a guess as there is at where the API is.
+fn control_plane(hosts: &[Host]) -> Option<String> {
+    hosts.iter().filter(|host| host.target.role == Some(Role::ControlPlane)).find_map(|host| match &host.way {
+        Way::Ssh(destination) => Some(destination.resolved.host.clone()),
+        Way::Local | Way::None(_) => None,
+    })
+}
+
 async fn resolve(host: PlannedHost, target: Result<Target, Failure>, destinations: &Destinations) -> Host {
     let target = match target {
         Ok(target) => target,
         Err(failure) => {
             let PlannedHost { name, groups, role } = host;
-            let target = Target { name, groups, role, via: Via::Local, sudo: None };
+            let target = Target { name, groups, role, via: Via::Local, sudo: None, api_endpoint: None };
             return Host { target: Arc::new(target), way: Way::None(failure) };
         }
     };

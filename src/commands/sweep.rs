@@ -224,7 +224,8 @@ async fn pass(
     let results = fan_out(items, width, stop, work);
     pin_mut!(results);
     while let Some(((index, host), result)) = results.next().await {
-        let record = result.unwrap_or_else(|reason| stopped_record(&host, &reason));
+        let stopped = |reason| collector.finished(&host.target.name).unwrap_or_else(|| stopped_record(&host, &reason));
+        let record = result.unwrap_or_else(stopped);
         if let Some(Err(error)) = writer.map(|writer| writer.save(&record)) {
             lost.push(error);
         }

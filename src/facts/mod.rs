@@ -48,6 +48,7 @@ pub mod overlay;
 pub mod packages;
 pub mod permissions;
 mod plugins;
+pub mod reach;
 mod read;
 pub mod runtime;
 pub mod reading;
@@ -91,6 +92,7 @@ pub struct NodeFacts {
     pub hosts: hosts::Hosts,
     /// Absent unless a log of `kubeadm join` was given beside the record: see [`join`].
     pub join: join::Join,
+    pub reach: reach::Reach,
 }
 
 /// What a record says. A record without a probe gives facts that are all unknown.
@@ -124,6 +126,7 @@ pub fn parse(record: &Record) -> NodeFacts {
         join: join::Join::default(),
         api,
         kubeadm,
+        reach: reach::Reach::parse(record, now),
         identity,
         permissions,
         containerd,

@@ -280,6 +280,7 @@ pub(crate) mod test_support {
             }),
             failure: None,
             probe: Some(Capture { complete: true, uid: Some(0), sections, ..Capture::default() }),
+            reach: None,
         }
     }
 }

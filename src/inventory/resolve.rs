@@ -13,6 +13,9 @@ use crate::inventory::origin::Overrides;
 use crate::inventory::statements::{Slot, Speaker, Statement, Statements, Words, literal};
 use crate::target::{SshSettings, Sudo, Target, Via};
 
+/// The variable with the endpoint of the API that a host is to join.
+const API_ENDPOINT: &str = "kube_api_endpoint";
+
 impl Inventory {
     /// The host with everything that inventory and `overrides` say about reaching it.
     pub fn target(&self, host: HostId, overrides: &Overrides) -> Result<Target, Failure> {
@@ -27,7 +30,15 @@ impl Inventory {
             role: self.role(host),
             via,
             sudo: sudo(&all)?,
+            api_endpoint: self.plain(host, API_ENDPOINT),
         })
+    }
+
+    /// The strongest plain text of a variable that no connection needs: what cannot be read here is as good as not said.
+    fn plain(&self, host: HostId, name: &str) -> Option<String> {
+        let mut said = self.blocks(host).flat_map(|(_, block)| block.others.iter().rev());
+        let entry = said.find(|entry| &*entry.key == name)?;
+        literal(&entry.node, name).ok().flatten().map(str::to_owned)
     }
 
     fn ssh(&self, all: &Statements<'_>) -> Result<SshSettings, Failure> {

@@ -4,12 +4,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
 use super::exec::{ExecOutcome, ExecRequest, Exit, Moment, timed_out};
 use super::proxy::{kill_group, shell};
+use super::session::NotForwarded;
 use super::stream::plain;
 use super::transcript::{Next, Transcript};
 use crate::failure::{Failure, FailureKind};
@@ -24,6 +26,15 @@ pub async fn exec(request: ExecRequest<'_>) -> ExecOutcome {
     let mut outcome = transcript.finish(failure);
     outcome.exec = Some(begun.elapsed());
     outcome
+}
+
+/// A connection from this machine to `host:port`: what [`Session::forward`](super::Session::forward) is for another host.
+pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream, NotForwarded> {
+    match timeout(deadline, TcpStream::connect((host, port))).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(NotForwarded::Failed(plain(&error))),
+        Err(_) => Err(NotForwarded::Silent),
+    }
 }
 
 /// Ends the child's group whatever happens, also when the caller loses interest.

@@ -42,4 +42,4 @@ pub use destination::{Destination, Destinations};
 pub use exec::{ExecOutcome, ExecRequest, Exit, Moment};
 pub use keys::KeyRing;
 pub use peer::UnknownKey;
-pub use session::Session;
+pub use session::{NotForwarded, Session};

@@ -28,8 +28,9 @@ pub(super) struct Peer {
 struct Notes {
     host_key: Option<Judged>,
     gone: Option<Gone>,
-    /// Refused channel openings that nobody has asked about yet: code and the server's words.
-    refusals: Vec<(u32, String)>,
+    /// Refused channel openings that nobody has asked about yet: code and the server's words, `None` once it is not clear whose
+    /// they are.
+    refusals: Vec<(u32, Option<String>)>,
     /// What the server told users before the login.
     notice: Option<String>,
 }
@@ -109,12 +110,22 @@ impl Peer {
 
     fn claim_refusal(&self, reason: &ChannelOpenFailure) -> Claim {
         let mut notes = self.notes();
-        let Some(first) = notes.refusals.iter().position(|(code, _)| *code == reason.code()) else {
-            return Claim::NotYet;
-        };
+        let code = reason.code();
+        let Some(first) = notes.refusals.iter().position(|(other, _)| *other == code) else { return Claim::NotYet };
+        let same = |words: &Option<String>| notes.refusals.iter().all(|(other, own)| *other != code || own == words);
+        if !same(&notes.refusals[first].1) {
+            // Not this one's alone: who asks for the others cannot be told either.
+            for (_, words) in notes.refusals.iter_mut().filter(|(other, _)| *other == code) {
+                *words = None;
+            }
+        }
         let (_, words) = notes.refusals.swap_remove(first);
-        let same = notes.refusals.iter().all(|(code, other)| *code != reason.code() || *other == words);
-        if same { Claim::Words(words) } else { Claim::Unclear }
+        words.map_or(Claim::Unclear, Claim::Words)
+    }
+
+    /// Forgets the refusals that nobody asked about.
+    pub(super) fn forget_refusals(&self) {
+        self.notes().refusals.clear();
     }
 
     /// The server's notice before the login, shortened.
@@ -236,7 +247,7 @@ impl client::Handler for Verifier {
             let mut notes = self.peer.notes();
             // A server that refuses without being asked must not fill the memory.
             if notes.refusals.len() < 1024 {
-                notes.refusals.push((reason.code(), quote(description.as_bytes())));
+                notes.refusals.push((reason.code(), Some(quote(description.as_bytes()))));
             }
         }
         self.peer.refused.notify_waiters();
@@ -350,10 +361,13 @@ mod tests {
         let peer = Peer::default();
         let refused = ChannelOpenFailure::ConnectFailed;
         assert_eq!(peer.claim_refusal(&refused), Claim::NotYet);
-        peer.notes().refusals = vec![(2, "Connection refused".into()), (1, "other code".into())];
+        peer.notes().refusals = vec![(2, Some("Connection refused".into())), (1, Some("other code".into()))];
         assert_eq!(peer.claim_refusal(&refused), Claim::Words("Connection refused".into()));
         assert_eq!(peer.claim_refusal(&refused), Claim::NotYet);
-        peer.notes().refusals = vec![(2, "Connection refused".into()), (2, "No route to host".into())];
+        peer.notes().refusals =
+            vec![(2, Some("Connection refused".into())), (1, None), (2, Some("No route to host".into()))];
         assert_eq!(peer.claim_refusal(&refused), Claim::Unclear, "two at once with different words");
+        assert_eq!(peer.claim_refusal(&refused), Claim::Unclear, "the second of them is no clearer than the first");
+        assert_eq!(peer.claim_refusal(&refused), Claim::NotYet);
     }
 }

@@ -81,29 +81,52 @@ impl Session {
         }
     }
 
-    /// A connection from this host to `host:port`, as a stream.
-    pub async fn direct_tcpip(&self, host: &str, port: u16, deadline: Duration) -> Result<ChannelStream<Msg>, Failure> {
+    /// A connection from this host to `host:port`, as a stream, or what the host says instead.
+    pub async fn forward(&self, host: &str, port: u16, deadline: Duration) -> Result<ChannelStream<Msg>, NotForwarded> {
         let opening = self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
-        let name = &self.name;
         match timeout(deadline, opening).await {
             Ok(Ok(channel)) => Ok(channel.into_stream()),
-            Err(_) => {
+            Err(_) => Err(NotForwarded::Silent),
+            Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
+                let words = self.words_on(&reason).await;
+                Err(match reason {
+                    ChannelOpenFailure::ConnectFailed => NotForwarded::Failed(words),
+                    _ => NotForwarded::Forbidden(words),
+                })
+            }
+            Ok(Err(_)) => Err(NotForwarded::Lost(self.peer.how_it_ended())),
+        }
+    }
+
+    /// Drops the words of refusals that came after nobody waited for them any more, so that they are not taken for those of a
+    /// channel that is asked for next. Only for a session on which one channel is asked for at a time.
+    pub fn forget_late_refusals(&self) {
+        self.peer.forget_refusals();
+    }
+
+    /// [`Self::forward`] for the connection that goes on through this host.
+    pub async fn direct_tcpip(&self, host: &str, port: u16, deadline: Duration) -> Result<ChannelStream<Msg>, Failure> {
+        let name = &self.name;
+        self.forward(host, port, deadline).await.map_err(|refused| match refused {
+            NotForwarded::Silent => {
                 let message = format!("{host}:{port} did not answer {name} within {}", seconds(deadline));
-                Err(Failure::new(
+                Failure::new(
                     FailureKind::TcpTimeout,
                     message,
                     format!("check that the host is up, as seen from {name}"),
-                ))
+                )
             }
-            Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
-                let words = self.words_on(&reason).await;
-                Err(forward_refused(name, host, port, &reason, &words))
+            NotForwarded::Lost(how) => {
+                let message = format!("the connection to {name} was lost: {how}");
+                Failure::new(FailureKind::JumpHost, message, "run the hosts behind it again")
             }
-            Ok(Err(_)) => {
-                let message = format!("the connection to {name} was lost: {}", self.peer.how_it_ended());
-                Err(Failure::new(FailureKind::JumpHost, message, "run the hosts behind it again"))
+            NotForwarded::Failed(words) => cannot_connect(name, host, port, &words),
+            NotForwarded::Forbidden(words) => {
+                let message = format!("the jump host {name} refuses to forward to {host}:{port}: {words}");
+                let next = format!("allow it in {name}'s sshd_config (AllowTcpForwarding, PermitOpen)");
+                Failure::new(FailureKind::JumpHost, message, next)
             }
-        }
+        })
     }
 
     /// The connection ended while it was in use.
@@ -119,16 +142,24 @@ impl Session {
     }
 }
 
+/// Why a host did not connect further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotForwarded {
+    /// It tried, and this is what its C library said.
+    Failed(String),
+    /// It does not forward, or not there.
+    Forbidden(String),
+    /// No answer within the deadline.
+    Silent,
+    /// The connection to the host itself ended.
+    Lost(String),
+}
+
 /// sshd reports why it could not connect further in the words of the C library.
-fn forward_refused(name: &str, host: &str, port: u16, reason: &ChannelOpenFailure, words: &str) -> Failure {
+fn cannot_connect(name: &str, host: &str, port: u16, words: &str) -> Failure {
     let lower = words.to_lowercase();
     let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
     let seen_from = format!("check it from {name}: nc -vz {host} {port}");
-    if !matches!(reason, ChannelOpenFailure::ConnectFailed) {
-        let message = format!("the jump host {name} refuses to forward to {host}:{port}: {words}");
-        let next = format!("allow it in {name}'s sshd_config (AllowTcpForwarding, PermitOpen)");
-        return Failure::new(FailureKind::JumpHost, message, next);
-    }
     let kind = if says(&["refused"]) {
         FailureKind::Refused
     } else if says(&["timed out"]) {
@@ -147,16 +178,14 @@ mod tests {
 
     #[test]
     fn the_far_side_of_a_jump_host_has_its_own_kinds() {
-        use ChannelOpenFailure::{AdministrativelyProhibited, ConnectFailed};
-        for (reason, words, kind) in [
-            (ConnectFailed, "Connection refused", FailureKind::Refused),
-            (ConnectFailed, "Connection timed out", FailureKind::TcpTimeout),
-            (ConnectFailed, "No route to host", FailureKind::NoRoute),
-            (ConnectFailed, "Name or service not known", FailureKind::Dns),
-            (ConnectFailed, "connect failed", FailureKind::NoRoute),
-            (AdministrativelyProhibited, "open failed", FailureKind::JumpHost),
+        for (words, kind) in [
+            ("Connection refused", FailureKind::Refused),
+            ("Connection timed out", FailureKind::TcpTimeout),
+            ("No route to host", FailureKind::NoRoute),
+            ("Name or service not known", FailureKind::Dns),
+            ("connect failed", FailureKind::NoRoute),
         ] {
-            assert_eq!(forward_refused("b", "h", 22, &reason, words).kind, kind, "{words}");
+            assert_eq!(cannot_connect("b", "h", 22, words).kind, kind, "{words}");
         }
     }
 }

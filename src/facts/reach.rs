@@ -1,0 +1,463 @@
+//! What the node can reach over its own network path: the API server with its certificate and `cluster-info`, its kubelet's
+//! health, NFS servers that something waits for.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Fact;
+use super::certs::{Cert, certificates};
+use super::fstab;
+use super::kubelet::yaml;
+use super::network::Network;
+use super::nfs::{MountState, Nfs};
+use super::read::{Reader, clip};
+use crate::reach::capture::{ApiCapture, ClusterInfo, Dial, Healthz, Origin, ReachCapture, Tls};
+use crate::reach::{Endpoint, Wanted};
+use crate::record::Record;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Reach {
+    pub api: ApiReach,
+    /// What the kubelet on the node's loopback address says of itself.
+    pub kubelet_healthz: Fact<Health>,
+    /// Its words, or why there are none.
+    pub kubelet_healthz_says: Fact<String>,
+    /// NFS servers of mounts that hang or fail and of declared mounts that are not there, by address or name.
+    pub nfs: Fact<BTreeMap<String, Contact>>,
+    /// Those of them that do not take a connection, each with how.
+    pub nfs_unreachable: Fact<Vec<String>>,
+}
+
+/// The endpoint that a join or the kubelet of this node goes to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct ApiReach {
+    /// As written.
+    pub endpoint: Fact<String>,
+    /// Who named it; nobody, if it is the address of the run's first control plane.
+    pub origin: Fact<Origin>,
+    pub tcp: Fact<Tcp>,
+    pub tcp_ms: Fact<u64>,
+    /// In words.
+    pub tcp_error: Fact<String>,
+    /// It speaks TLS.
+    pub tls: Fact<bool>,
+    pub tls_error: Fact<String>,
+    /// Names and addresses that its certificate is for.
+    pub names: Fact<Vec<String>>,
+    /// The endpoint as written is one of them.
+    pub name_matches: Fact<bool>,
+    /// Seconds since 1970.
+    pub not_before: Fact<i64>,
+    /// Seconds since 1970.
+    pub not_after: Fact<i64>,
+    /// By the node's clock the certificate holds now.
+    pub dates_ok: Fact<bool>,
+    /// By the node's clock it is over.
+    pub expired: Fact<bool>,
+    /// By the node's clock it has not begun.
+    pub not_yet_valid: Fact<bool>,
+    pub issuer: Fact<String>,
+    /// SHA-256 of the public keys of CA certificates that the server itself showed; most show none.
+    pub chain_ca_hashes: Fact<Vec<String>>,
+    /// HTTP status of an anonymous request for cluster-info.
+    pub cluster_info_status: Fact<u32>,
+    /// The server's words on it when that is not 200.
+    pub cluster_info_error: Fact<String>,
+    /// Ids of the tokens that cluster-info is signed for.
+    pub token_ids: Fact<Vec<String>>,
+    /// SHA-256 of the public keys of the CAs in cluster-info: what a join may pin.
+    pub ca_hashes: Fact<Vec<String>>,
+    /// `server` of the kubeconfig in cluster-info, where a join goes on.
+    pub server: Fact<String>,
+    /// It is another place than the endpoint.
+    pub server_differs: Fact<bool>,
+    pub server_tcp: Fact<Tcp>,
+    pub server_tcp_error: Fact<String>,
+}
+
+/// How a connection from the node began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tcp {
+    Open,
+    /// Nobody listens there.
+    Refused,
+    /// No answer.
+    TimedOut,
+    /// The network says that there is no way.
+    NoRoute,
+    /// The name does not resolve on the node.
+    Unresolved,
+    /// The node could not, and does not say why.
+    Failed,
+}
+
+/// A kubelet's word on itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    Ok,
+    /// It answers that it is not well, or does not answer although somebody listens.
+    Unhealthy,
+    /// Nobody listens there.
+    Refused,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Contact {
+    pub tcp: Fact<Tcp>,
+    pub ms: Fact<u64>,
+    pub error: Fact<String>,
+}
+
+impl Reach {
+    /// `now`: the node's clock in seconds.
+    pub(crate) fn parse(record: &Record, now: Option<i64>) -> Self {
+        let Some(capture) = &record.reach else { return Self::default() };
+        let nfs: BTreeMap<String, Contact> = capture
+            .servers
+            .iter()
+            .filter(|server| server.port == 2049)
+            .map(|server| (clip(&server.host, 260), contact(&server.dial)))
+            .collect();
+        let (kubelet_healthz, kubelet_healthz_says) = health(capture);
+        Self {
+            api: ApiReach::parse(capture, now),
+            kubelet_healthz,
+            kubelet_healthz_says,
+            nfs_unreachable: unreachable(&nfs),
+            nfs: Fact::Known(nfs),
+        }
+    }
+}
+
+fn unreachable(nfs: &BTreeMap<String, Contact>) -> Fact<Vec<String>> {
+    let closed = |contact: &&Contact| contact.tcp.is_known_and(|tcp| *tcp != Tcp::Open);
+    let said: Vec<String> = nfs
+        .iter()
+        .filter(|(_, contact)| closed(contact))
+        .map(|(server, contact)| {
+            format!("{server}:2049: {}", contact.error.known().map_or("no answer", String::as_str))
+        })
+        .collect();
+    match nfs.values().find_map(|contact| contact.tcp.reason()) {
+        Some(why) if said.is_empty() => Fact::unknown(why),
+        _ => Fact::Known(said),
+    }
+}
+
+fn contact(dial: &Dial) -> Contact {
+    match dial {
+        Dial::Open { ms } => Contact { tcp: Fact::Known(Tcp::Open), ms: Fact::Known(*ms), error: Fact::Absent },
+        Dial::Failed { words, .. } => {
+            Contact { tcp: tcp_of(words), ms: Fact::Absent, error: Fact::Known(clip(&words.to_lowercase(), 160)) }
+        }
+        Dial::Silent { ms } => Contact {
+            tcp: Fact::Known(Tcp::TimedOut),
+            ms: Fact::Absent,
+            error: Fact::Known(format!("no answer within {} s", ms.div_ceil(1000))),
+        },
+        Dial::Forbidden { words } => {
+            unknown_contact(&format!("the node's sshd does not forward there: {}", clip(words, 160)))
+        }
+        Dial::Lost { words } => unknown_contact(&format!("the connection ended before: {}", clip(words, 160))),
+        Dial::NotTried { why } => unknown_contact(&clip(why, 160)),
+    }
+}
+
+fn unknown_contact(why: &str) -> Contact {
+    Contact { tcp: Fact::unknown(why), ms: Fact::unknown(why), error: Fact::unknown(why) }
+}
+
+/// In the words of glibc and musl.
+fn tcp_of(words: &str) -> Fact<Tcp> {
+    const SAID: [(&str, Tcp); 12] = [
+        ("connection refused", Tcp::Refused),
+        ("timed out", Tcp::TimedOut),
+        ("no route to host", Tcp::NoRoute),
+        ("unreachable", Tcp::NoRoute),
+        ("host is down", Tcp::NoRoute),
+        ("not known", Tcp::Unresolved),
+        ("name resolution", Tcp::Unresolved),
+        ("does not resolve", Tcp::Unresolved),
+        ("no address", Tcp::Unresolved),
+        ("failed to lookup", Tcp::Unresolved),
+        ("name does not", Tcp::Unresolved),
+        ("non-recoverable failure", Tcp::Unresolved),
+    ];
+    let lower = words.to_lowercase();
+    Fact::Known(SAID.iter().find(|(said, _)| lower.contains(said)).map_or(Tcp::Failed, |(_, tcp)| *tcp))
+}
+
+fn health(capture: &ReachCapture) -> (Fact<Health>, Fact<String>) {
+    let Some(healthz) = &capture.healthz else { return Default::default() };
+    let dialled = contact(&healthz.dial);
+    match (&healthz.answer, dialled.tcp) {
+        (Some(Healthz::Answered { status, words }), _) => {
+            let health = if *status == 200 { Health::Ok } else { Health::Unhealthy };
+            (Fact::Known(health), Fact::Known(clip(words, 200)))
+        }
+        (Some(Healthz::Failed { words }), _) => (Fact::Known(Health::Unhealthy), Fact::Known(clip(words, 200))),
+        (None, Fact::Known(Tcp::Refused)) => (Fact::Known(Health::Refused), dialled.error),
+        (None, Fact::Unknown(why)) => (Fact::unknown(why.as_str()), Fact::Unknown(why)),
+        (None, Fact::Known(_) | Fact::Absent) => {
+            let why = dialled.error.known().map_or("the time was up before it answered", String::as_str);
+            (Fact::unknown(why), Fact::unknown(why))
+        }
+    }
+}
+
+impl ApiReach {
+    fn parse(capture: &ReachCapture, now: Option<i64>) -> Self {
+        let Some(api) = capture.apis.iter().min_by_key(|api| api.origin) else {
+            return Self::unknown("no endpoint of the API is known: set kube_api_endpoint in the inventory");
+        };
+        let Contact { tcp, ms, error } = contact(&api.dial);
+        let (tls, tls_error) = match (&api.tls, &tcp) {
+            (Some(Tls::Done { .. }), _) => (Fact::Known(true), Fact::Absent),
+            (Some(Tls::Failed { words }), _) => (Fact::Known(false), Fact::Known(clip(words, 200))),
+            (None, tcp) => (no_connection(tcp), no_connection(tcp)),
+        };
+        let chain = match (&api.tls, &tls) {
+            (Some(Tls::Done { chain, .. }), _) => Fact::Known(certificates("api", chain)),
+            (_, Fact::Known(_)) => Fact::unknown("there is no TLS connection"),
+            (_, Fact::Unknown(why)) => Fact::unknown(why.as_str()),
+            (_, Fact::Absent) => Fact::Absent,
+        };
+        let leaf = chain.as_ref().and_then(|chain| {
+            chain.first().map_or_else(|| Fact::unknown("no certificate that can be understood"), Fact::Known)
+        });
+        let by_clock = |test: fn(&Cert, i64) -> bool| {
+            leaf.as_ref().and_then(|leaf| match now {
+                Some(now) => Fact::Known(test(leaf, now)),
+                None => Fact::unknown("the node's clock is not known"),
+            })
+        };
+        let endpoint = Endpoint::parse(&api.endpoint);
+        let info = Info::parse(api, &chain);
+        let named = info.server.known().and_then(|server| Endpoint::parse(server));
+        let differs = match (&info.server, &endpoint, &named) {
+            (Fact::Known(_), Some(endpoint), Some(server)) => Fact::Known(!server.same_place(endpoint)),
+            (Fact::Known(_), _, _) => Fact::unknown("the server in cluster-info is no URL"),
+            (Fact::Absent, _, _) => Fact::Absent,
+            (Fact::Unknown(why), _, _) => Fact::unknown(why.as_str()),
+        };
+        let server = match (&differs, &named) {
+            (Fact::Known(false), _) => contact(&api.dial),
+            (Fact::Known(true), Some(server)) => {
+                let dialled = capture.servers.iter().find(|it| it.port == server.port && it.host == server.host);
+                dialled.map_or_else(|| unknown_contact("the time was up before it was tried"), |it| contact(&it.dial))
+            }
+            (other, _) => unknown_contact(other.reason().unwrap_or("cluster-info names no server")),
+        };
+        Self {
+            endpoint: Fact::Known(clip(&api.endpoint, 300)),
+            origin: Fact::Known(api.origin),
+            tcp,
+            tcp_ms: ms,
+            tcp_error: error,
+            tls,
+            tls_error,
+            name_matches: match &endpoint {
+                Some(endpoint) => leaf.as_ref().map(|leaf| is_for(&leaf.names, &endpoint.host)),
+                None => Fact::unknown("the endpoint is no URL"),
+            },
+            names: leaf.as_ref().map(|leaf| leaf.names.iter().take(64).map(|name| clip(name, 260)).collect()),
+            not_before: leaf.as_ref().map(|leaf| leaf.not_before),
+            not_after: leaf.as_ref().map(|leaf| leaf.not_after),
+            dates_ok: by_clock(|leaf, now| (leaf.not_before..=leaf.not_after).contains(&now)),
+            expired: by_clock(|leaf, now| now > leaf.not_after),
+            not_yet_valid: by_clock(|leaf, now| now < leaf.not_before),
+            issuer: leaf.as_ref().map(|leaf| clip(&leaf.issuer, 200)),
+            chain_ca_hashes: chain.as_ref().map(|chain| ca_hashes(chain)),
+            cluster_info_status: info.status,
+            cluster_info_error: info.error,
+            token_ids: info.token_ids,
+            ca_hashes: info.ca_hashes,
+            server: info.server,
+            server_differs: differs,
+            server_tcp: server.tcp,
+            server_tcp_error: server.error,
+        }
+    }
+
+    /// All facts unknown for one reason.
+    fn unknown(why: &str) -> Self {
+        Self {
+            endpoint: Fact::unknown(why),
+            origin: Fact::unknown(why),
+            tcp: Fact::unknown(why),
+            tcp_ms: Fact::unknown(why),
+            tcp_error: Fact::unknown(why),
+            tls: Fact::unknown(why),
+            tls_error: Fact::unknown(why),
+            names: Fact::unknown(why),
+            name_matches: Fact::unknown(why),
+            not_before: Fact::unknown(why),
+            not_after: Fact::unknown(why),
+            dates_ok: Fact::unknown(why),
+            expired: Fact::unknown(why),
+            not_yet_valid: Fact::unknown(why),
+            issuer: Fact::unknown(why),
+            chain_ca_hashes: Fact::unknown(why),
+            cluster_info_status: Fact::unknown(why),
+            cluster_info_error: Fact::unknown(why),
+            token_ids: Fact::unknown(why),
+            ca_hashes: Fact::unknown(why),
+            server: Fact::unknown(why),
+            server_differs: Fact::unknown(why),
+            server_tcp: Fact::unknown(why),
+            server_tcp_error: Fact::unknown(why),
+        }
+    }
+}
+
+/// Why nothing is known of what comes after the connection.
+fn no_connection<T>(tcp: &Fact<Tcp>) -> Fact<T> {
+    match tcp {
+        Fact::Known(Tcp::Open) => Fact::unknown("the time was up before it answered"),
+        Fact::Known(_) | Fact::Absent => Fact::unknown("there is no connection"),
+        Fact::Unknown(why) => Fact::unknown(why.as_str()),
+    }
+}
+
+/// What cluster-info says.
+struct Info {
+    status: Fact<u32>,
+    error: Fact<String>,
+    token_ids: Fact<Vec<String>>,
+    ca_hashes: Fact<Vec<String>>,
+    server: Fact<String>,
+}
+
+impl Info {
+    fn parse(api: &ApiCapture, chain: &Fact<Vec<Cert>>) -> Self {
+        match &api.cluster_info {
+            Some(ClusterInfo::Read { token_ids, kubeconfig, .. }) => {
+                let cluster = kubeconfig.as_deref().map_or_else(ClusterOf::absent, cluster_of);
+                Self {
+                    status: Fact::Known(200),
+                    error: Fact::Absent,
+                    token_ids: Fact::Known(token_ids.iter().map(|id| clip(id, 6)).collect()),
+                    ca_hashes: cluster.ca_hashes,
+                    server: cluster.server,
+                }
+            }
+            Some(ClusterInfo::Refused { status, words }) => {
+                let why = format!("the server answers {status}");
+                Self {
+                    status: Fact::Known(u32::from(*status)),
+                    error: Fact::Known(clip(words, 300)),
+                    ..Self::unknown(&why)
+                }
+            }
+            Some(ClusterInfo::Failed { words }) => Self::unknown(&clip(words, 200)),
+            None => Self::unknown(chain.reason().unwrap_or("the time was up before it answered")),
+        }
+    }
+
+    fn unknown(why: &str) -> Self {
+        Self {
+            status: Fact::unknown(why),
+            error: Fact::unknown(why),
+            token_ids: Fact::unknown(why),
+            ca_hashes: Fact::unknown(why),
+            server: Fact::unknown(why),
+        }
+    }
+}
+
+/// The first cluster of a kubeconfig.
+pub(crate) struct ClusterOf {
+    pub(crate) server: Fact<String>,
+    ca_hashes: Fact<Vec<String>>,
+}
+
+impl ClusterOf {
+    fn absent() -> Self {
+        Self { server: Fact::Absent, ca_hashes: Fact::Absent }
+    }
+}
+
+pub(crate) fn cluster_of(kubeconfig: &str) -> ClusterOf {
+    use base64::Engine as _;
+    let cluster = yaml(kubeconfig)
+        .and_then(|root| Fact::from_option(root.get("clusters").and_then(|list| list.get(0)?.get("cluster").cloned())));
+    let of = |key: &str| {
+        cluster
+            .as_ref()
+            .and_then(|cluster| Fact::from_option(cluster.get(key).and_then(|value| value.as_str()).map(str::to_owned)))
+    };
+    ClusterOf {
+        server: of("server").map(|server| clip(&server, 300)),
+        ca_hashes: of("certificate-authority-data").and_then(|data| {
+            let pem = base64::engine::general_purpose::STANDARD.decode(data.trim());
+            match pem.map(|pem| ca_hashes(&certificates("cluster-info", &String::from_utf8_lossy(&pem)))) {
+                Ok(hashes) if !hashes.is_empty() => Fact::Known(hashes),
+                _ => Fact::unknown("the CA of cluster-info is no certificate"),
+            }
+        }),
+    }
+}
+
+fn ca_hashes(chain: &[Cert]) -> Vec<String> {
+    chain.iter().filter(|cert| cert.ca).take(8).map(|cert| cert.key_sha256.clone()).collect()
+}
+
+/// As a Go client decides: an address by its value, a name by its letters, `*` for one first label.
+fn is_for(names: &[String], host: &str) -> bool {
+    let address: Option<IpAddr> = host.parse().ok();
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    names.iter().any(|name| match address {
+        Some(address) => name.parse() == Ok(address),
+        None => {
+            let name = name.to_ascii_lowercase();
+            let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
+            name == host || (name.starts_with("*.") && rest(&name).is_some() && rest(&name) == rest(&host))
+        }
+    })
+}
+
+/// What the probe's answer adds to the places to try.
+pub(crate) fn wanted(record: &Record) -> Wanted {
+    let reader = Reader::new(record);
+    let server = |origin: Origin, path: &str| {
+        let text = reader.text_of("kubeconfig", path);
+        let server = text.known().and_then(|text| cluster_of(text).server.known().cloned());
+        server.map(|server| (origin, server))
+    };
+    let apis = [
+        server(Origin::KubeletConf, "/etc/kubernetes/kubelet.conf"),
+        server(Origin::BootstrapConf, "/etc/kubernetes/bootstrap-kubelet.conf"),
+    ];
+    Wanted { apis: apis.into_iter().flatten().collect(), nfs: nfs_servers(reader) }
+}
+
+/// Servers of NFS mounts that hang or fail, and of those of fstab that are not mounted.
+fn nfs_servers(reader: Reader<'_>) -> Vec<String> {
+    let facts = Nfs::parse(reader, &Network::default(), Fact::Absent);
+    let troubled = facts.mounts.known().into_iter().flatten().filter(|mount| {
+        let state = mount.state.known();
+        mount.nfs && matches!(state, Some(MountState::Hung | MountState::Error))
+    });
+    let mut servers: Vec<String> = troubled.filter_map(|mount| mount.server.known().cloned()).collect();
+    let missing = facts.declared_not_mounted.known().map_or(&[][..], Vec::as_slice);
+    let declared = reader.text("fstab").map(|text| fstab::parse(text).collect::<Vec<_>>());
+    for entry in declared.known().into_iter().flatten().filter(|entry| missing.contains(&entry.mount_point)) {
+        let source = entry.source.as_str();
+        let server = match source.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => source.split(':').next().unwrap_or_default(),
+        };
+        servers.push(server.to_owned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    servers.retain(|server| !server.is_empty() && seen.insert(server.clone()));
+    servers
+}
+
+#[cfg(test)]
+mod tests;
