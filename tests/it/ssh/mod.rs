@@ -5,6 +5,7 @@ mod bad_peers;
 mod exec;
 mod host_keys;
 mod jump;
+mod reach;
 mod real_sshd;
 mod server;
 mod sudo;

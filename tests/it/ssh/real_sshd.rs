@@ -10,7 +10,7 @@ use std::time::Duration;
 use russh::keys::ssh_key::certificate::{Builder, CertType};
 use seaworthy::failure::FailureKind;
 use seaworthy::ssh::resolved::Resolved;
-use seaworthy::ssh::{Destination, ExecRequest, Exit};
+use seaworthy::ssh::{Destination, ExecRequest, Exit, NotForwarded};
 
 use super::support::{Client, connect, connector_with, failure, new_key, new_rsa_key, patient, request, write_key};
 
@@ -219,4 +219,24 @@ async fn every_cipher_and_key_exchange_on_offer_works() {
         let outcome = session.exec(request("echo in", b"")).await;
         assert!(outcome.stdout.ends_with(b"in\n"), "{cipher} {kex}");
     }
+}
+
+#[tokio::test]
+async fn sshds_own_words_tell_why_a_node_reaches_nobody() {
+    let Some(open) = sshd("").await else { return };
+    let session = connect(&open.resolved()).await;
+    let patience = Duration::from_secs(20);
+    let dial = async |host: &str, port| session.forward(host, port, patience).await.map(drop);
+    assert_eq!(dial("127.0.0.1", 1).await, Err(NotForwarded::Failed("Connection refused".into())));
+    let Err(NotForwarded::Failed(words)) = dial("name.invalid", 6443).await else { panic!("it resolved") };
+    assert!(words.contains("not known") || words.contains("name resolution"), "{words}");
+    assert_eq!(dial("127.0.0.1", open.port).await, Ok(()));
+    session.close().await;
+
+    let Some(closed) = sshd("AllowTcpForwarding no").await else { return };
+    let session = connect(&closed.resolved()).await;
+    let refused = session.forward("127.0.0.1", closed.port, patience).await.map(drop);
+    assert!(matches!(refused, Err(NotForwarded::Forbidden(_))), "{refused:?}");
+    assert_eq!(session.exec(request("echo still", b"")).await.stdout, b"still\n");
+    session.close().await;
 }
