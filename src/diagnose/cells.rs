@@ -45,9 +45,10 @@ fn counts(finding: &Finding) -> bool {
     !(said && finding.severity == Severity::Low)
 }
 
-/// Without it the area cannot be called sound. What only the API knows is the API's cell's matter.
+/// Without it the area cannot be called sound. What only the API knows is the API's cell's matter, and what a node reaches is
+/// extra: its sshd may forbid to try.
 fn matters(finding: &Finding, area: Area) -> bool {
-    let asked_elsewhere = |path: &String| path.starts_with("member.") || path.starts_with("api.");
+    let asked_elsewhere = |path: &String| ["member.", "api.", "reach."].iter().any(|area| path.starts_with(area));
     matches!(finding.severity, Severity::Blocker | Severity::High)
         && (area == Area::Api || !finding.lacks.iter().all(asked_elsewhere))
 }

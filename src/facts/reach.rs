@@ -251,7 +251,7 @@ impl ApiReach {
                 let dialled = capture.servers.iter().find(|it| it.port == server.port && it.host == server.host);
                 dialled.map_or_else(|| unknown_contact("the time was up before it was tried"), |it| contact(&it.dial))
             }
-            (other, _) => unknown_contact(other.reason().unwrap_or("cluster-info names no server")),
+            (differs, _) => unknown_contact(differs.reason().unwrap_or("cluster-info names no server")),
         };
         Self {
             endpoint: Fact::Known(clip(&api.endpoint, 300)),
@@ -315,12 +315,11 @@ impl ApiReach {
     }
 }
 
-/// Why nothing is known of what comes after the connection.
+/// Why nothing is known of what comes after the connection. Why there is none is told once.
 fn no_connection<T>(tcp: &Fact<Tcp>) -> Fact<T> {
     match tcp {
         Fact::Known(Tcp::Open) => Fact::unknown("the time was up before it answered"),
-        Fact::Known(_) | Fact::Absent => Fact::unknown("there is no connection"),
-        Fact::Unknown(why) => Fact::unknown(why.as_str()),
+        Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => Fact::unknown("there is no connection"),
     }
 }
 

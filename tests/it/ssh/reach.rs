@@ -52,7 +52,8 @@ struct Shows<'a> {
 const INFO: &str = r#"{"kind":"ConfigMap","data":{"jws-kubeconfig-abcdef":"eyJhbGciOiJIUzI1NiJ9..c2ln",
     "kubeconfig":"apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {CA}\n    server: https://127.0.0.1:{PORT}\n  name: \"\"\n"}}"#;
 
-const FINE: Shows<'_> = Shows { names: &["kubernetes", "127.0.0.1"], years: (2020, 2040), status: "200 OK", body: INFO };
+const FINE: Shows<'_> =
+    Shows { names: &["kubernetes", "127.0.0.1"], years: (2020, 2040), status: "200 OK", body: INFO };
 
 async fn api(shows: &Shows<'_>) -> Api {
     use base64::Engine as _;
@@ -178,7 +179,10 @@ async fn a_forbidden_cluster_info_and_a_server_that_nobody_reaches() {
     let moved = api(&Shows { body: &INFO.replace("{PORT}", "1"), ..FINE }).await;
     let run = inventory(&format!("127.0.0.1:{}", moved.port));
     let found = facts(visit(&session, bounds(), run, Wanted::default()).await).api;
-    assert_eq!((found.server_differs, found.server), (Fact::Known(true), Fact::Known("https://127.0.0.1:1".to_owned())));
+    assert_eq!(
+        (found.server_differs, found.server),
+        (Fact::Known(true), Fact::Known("https://127.0.0.1:1".to_owned()))
+    );
     assert_eq!(found.server_tcp, Fact::Known(Tcp::Failed), "this server does not say why");
 }
 
@@ -205,7 +209,9 @@ async fn a_server_that_does_not_forward_leaves_everything_unknown() {
     let wanted = Wanted { nfs: vec!["192.0.2.9".to_owned()], ..Wanted::default() };
     let reach = facts(visit(&session, bounds(), inventory("192.0.2.1:6443"), wanted).await);
     assert!(reach.api.tcp.reason().is_some_and(|why| why.contains("does not forward")), "{:?}", reach.api.tcp);
-    assert!(reach.api.dates_ok.is_unknown() && reach.kubelet_healthz.is_unknown() && reach.nfs_unreachable.is_unknown());
+    assert!(
+        reach.api.dates_ok.is_unknown() && reach.kubelet_healthz.is_unknown() && reach.nfs_unreachable.is_unknown()
+    );
 }
 
 #[tokio::test]
