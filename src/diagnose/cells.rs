@@ -73,3 +73,29 @@ fn calm(area: Area, facts: &NodeFacts) -> String {
     };
     said.unwrap_or_else(|| "ok".to_owned())
 }
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_reaches_is_extra() {
+        let lacking = |lacks: &[&str]| Finding {
+            id: "join/x".to_owned(),
+            verdict: Verdict::Unknown,
+            severity: Severity::Blocker,
+            title: String::new(),
+            message: String::new(),
+            cell: String::new(),
+            evidence: Vec::new(),
+            lacks: lacks.iter().map(|path| (*path).to_owned()).collect(),
+            since: None,
+            certain: false,
+            explained_by: None,
+            explains: Vec::new(),
+        };
+        assert!(!matters(&lacking(&["reach.api.tcp", "member.node"]), Area::Kubelet));
+        assert!(matters(&lacking(&["reach.api.tcp", "kubelet.standalone"]), Area::Kubelet));
+    }
+}

@@ -410,14 +410,15 @@ fn ca_hashes(chain: &[Cert]) -> Vec<String> {
 fn is_for(names: &[String], host: &str) -> bool {
     let address: Option<IpAddr> = host.parse().ok();
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    names.iter().any(|name| match address {
-        Some(address) => name.parse() == Ok(address),
-        None => {
-            let name = name.to_ascii_lowercase();
-            let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
-            name == host || (name.starts_with("*.") && rest(&name).is_some() && rest(&name) == rest(&host))
+    let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
+    let fits = |name: &String| {
+        if let Some(address) = address {
+            return name.parse() == Ok(address);
         }
-    })
+        let name = name.to_ascii_lowercase();
+        name == host || (name.starts_with("*.") && rest(&name) == rest(&host))
+    };
+    names.iter().any(fits)
 }
 
 /// What the probe's answer adds to the places to try.

@@ -348,3 +348,48 @@ fn completions_manual_and_schema_are_printed() {
         assert_eq!(output.status.code(), Some(0));
     }
 }
+
+/// A server that accepts and says nothing, and the inventory of a node that is this machine and is to join there.
+fn mute_endpoint(place: &Place) -> (std::net::TcpListener, String) {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // A name, because names are dialled when the probe is over.
+    let endpoint = format!("localhost:{}", mute.local_addr().unwrap().port());
+    let path = place.path().join("local.yaml");
+    let vars = format!("{{ ansible_connection: local, kube_api_endpoint: '{endpoint}' }}");
+    std::fs::write(&path, format!("all:\n  hosts:\n    here: {vars}\n")).unwrap();
+    (mute, path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn an_interrupt_while_the_api_is_tried_keeps_the_probe_and_what_was_found() {
+    use std::io::Read as _;
+    if ["kubelet.conf", "bootstrap-kubelet.conf"].iter().any(|file| Path::new("/etc/kubernetes").join(file).exists()) {
+        eprintln!("skipped: this machine is a node and has an endpoint of its own");
+        return;
+    }
+    let place = Place::new();
+    let (mute, inventory) = mute_endpoint(&place);
+    let arguments = ["sweep", "-i", &inventory, "-o", "json", "--run-dir", "runs"];
+    let child = place.seaworthy(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The first byte of a handshake says that the probe is done; the handshake never is.
+    mute.set_nonblocking(true).unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let mut connection = loop {
+        match mute.accept() {
+            Ok((connection, _)) => break connection,
+            Err(_) => assert!(Instant::now() < deadline, "the endpoint was never dialled"),
+        }
+        std::thread::yield_now();
+    };
+    connection.set_nonblocking(false).unwrap();
+    connection.read_exact(&mut [0]).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let node = nodes(&json(&output)).remove("here").unwrap();
+    assert_eq!(node["failure"], Value::Null, "{}", text(&output));
+    let api = &node["facts"]["reach"]["api"];
+    assert_eq!((&api["origin"], &api["tcp"]), (&"inventory".into(), &"open".into()), "{api}");
+    let again = place.run(&["sweep", "--from", "last", "--run-dir", "runs", "-o", "json"]);
+    assert_eq!(nodes(&json(&again))["here"]["facts"]["reach"], node["facts"]["reach"]);
+}
