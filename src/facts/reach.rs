@@ -1,6 +1,9 @@
 //! What the node can reach over its own network path: the API server with its certificate and `cluster-info`, its kubelet's
 //! health, NFS servers that something waits for.
 
+mod cluster_info;
+mod wanted;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,14 +12,14 @@ use serde::Serialize;
 
 use super::Fact;
 use super::certs::{Cert, certificates};
-use super::fstab;
-use super::kubelet::yaml;
-use super::network::Network;
-use super::nfs::{MountState, Nfs};
-use super::read::{Reader, clip};
-use crate::reach::capture::{ApiCapture, ClusterInfo, Dial, Healthz, Origin, ReachCapture, Tls};
-use crate::reach::{Endpoint, Wanted};
+use super::read::clip;
+use crate::reach::Endpoint;
+use crate::reach::capture::{ApiCapture, Dial, Healthz, Origin, ReachCapture, Tls};
 use crate::record::Record;
+use cluster_info::{Info, ca_hashes};
+
+pub(crate) use cluster_info::cluster_of;
+pub(crate) use wanted::wanted;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Reach {
@@ -212,9 +215,21 @@ fn health(capture: &ReachCapture) -> (Fact<Health>, Fact<String>) {
 
 impl ApiReach {
     fn parse(capture: &ReachCapture, now: Option<i64>) -> Self {
-        let Some(api) = capture.apis.iter().min_by_key(|api| api.origin) else {
-            return Self::unknown("no endpoint of the API is known: set kube_api_endpoint in the inventory");
+        if let Some(api) = capture.apis.iter().min_by_key(|api| api.origin) {
+            return Self::of(api, capture, now);
+        }
+        let why = "no endpoint of the API is known: set kube_api_endpoint in the inventory";
+        let nothing = ApiCapture {
+            origin: Origin::ControlPlane,
+            endpoint: String::new(),
+            dial: Dial::NotTried { why: why.to_owned() },
+            tls: None,
+            cluster_info: None,
         };
+        Self { endpoint: Fact::unknown(why), origin: Fact::unknown(why), ..Self::of(&nothing, capture, now) }
+    }
+
+    fn of(api: &ApiCapture, capture: &ReachCapture, now: Option<i64>) -> Self {
         let Contact { tcp, ms, error } = contact(&api.dial);
         let (tls, tls_error) = match (&api.tls, &tcp) {
             (Some(Tls::Done { .. }), _) => (Fact::Known(true), Fact::Absent),
@@ -283,36 +298,6 @@ impl ApiReach {
             server_tcp_error: server.error,
         }
     }
-
-    /// All facts unknown for one reason.
-    fn unknown(why: &str) -> Self {
-        Self {
-            endpoint: Fact::unknown(why),
-            origin: Fact::unknown(why),
-            tcp: Fact::unknown(why),
-            tcp_ms: Fact::unknown(why),
-            tcp_error: Fact::unknown(why),
-            tls: Fact::unknown(why),
-            tls_error: Fact::unknown(why),
-            names: Fact::unknown(why),
-            name_matches: Fact::unknown(why),
-            not_before: Fact::unknown(why),
-            not_after: Fact::unknown(why),
-            dates_ok: Fact::unknown(why),
-            expired: Fact::unknown(why),
-            not_yet_valid: Fact::unknown(why),
-            issuer: Fact::unknown(why),
-            chain_ca_hashes: Fact::unknown(why),
-            cluster_info_status: Fact::unknown(why),
-            cluster_info_error: Fact::unknown(why),
-            token_ids: Fact::unknown(why),
-            ca_hashes: Fact::unknown(why),
-            server: Fact::unknown(why),
-            server_differs: Fact::unknown(why),
-            server_tcp: Fact::unknown(why),
-            server_tcp_error: Fact::unknown(why),
-        }
-    }
 }
 
 /// Why nothing is known of what comes after the connection. Why there is none is told once.
@@ -321,89 +306,6 @@ fn no_connection<T>(tcp: &Fact<Tcp>) -> Fact<T> {
         Fact::Known(Tcp::Open) => Fact::unknown("the time was up before it answered"),
         Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => Fact::unknown("there is no connection"),
     }
-}
-
-/// What cluster-info says.
-struct Info {
-    status: Fact<u32>,
-    error: Fact<String>,
-    token_ids: Fact<Vec<String>>,
-    ca_hashes: Fact<Vec<String>>,
-    server: Fact<String>,
-}
-
-impl Info {
-    fn parse(api: &ApiCapture, chain: &Fact<Vec<Cert>>) -> Self {
-        match &api.cluster_info {
-            Some(ClusterInfo::Read { token_ids, kubeconfig, .. }) => {
-                let cluster = kubeconfig.as_deref().map_or_else(ClusterOf::absent, cluster_of);
-                Self {
-                    status: Fact::Known(200),
-                    error: Fact::Absent,
-                    token_ids: Fact::Known(token_ids.iter().map(|id| clip(id, 6)).collect()),
-                    ca_hashes: cluster.ca_hashes,
-                    server: cluster.server,
-                }
-            }
-            Some(ClusterInfo::Refused { status, words }) => {
-                let why = format!("the server answers {status}");
-                Self {
-                    status: Fact::Known(u32::from(*status)),
-                    error: Fact::Known(clip(words, 300)),
-                    ..Self::unknown(&why)
-                }
-            }
-            Some(ClusterInfo::Failed { words }) => Self::unknown(&clip(words, 200)),
-            None => Self::unknown(chain.reason().unwrap_or("the time was up before it answered")),
-        }
-    }
-
-    fn unknown(why: &str) -> Self {
-        Self {
-            status: Fact::unknown(why),
-            error: Fact::unknown(why),
-            token_ids: Fact::unknown(why),
-            ca_hashes: Fact::unknown(why),
-            server: Fact::unknown(why),
-        }
-    }
-}
-
-/// The first cluster of a kubeconfig.
-pub(crate) struct ClusterOf {
-    pub(crate) server: Fact<String>,
-    ca_hashes: Fact<Vec<String>>,
-}
-
-impl ClusterOf {
-    fn absent() -> Self {
-        Self { server: Fact::Absent, ca_hashes: Fact::Absent }
-    }
-}
-
-pub(crate) fn cluster_of(kubeconfig: &str) -> ClusterOf {
-    use base64::Engine as _;
-    let cluster = yaml(kubeconfig)
-        .and_then(|root| Fact::from_option(root.get("clusters").and_then(|list| list.get(0)?.get("cluster").cloned())));
-    let of = |key: &str| {
-        cluster
-            .as_ref()
-            .and_then(|cluster| Fact::from_option(cluster.get(key).and_then(|value| value.as_str()).map(str::to_owned)))
-    };
-    ClusterOf {
-        server: of("server").map(|server| clip(&server, 300)),
-        ca_hashes: of("certificate-authority-data").and_then(|data| {
-            let pem = base64::engine::general_purpose::STANDARD.decode(data.trim());
-            match pem.map(|pem| ca_hashes(&certificates("cluster-info", &String::from_utf8_lossy(&pem)))) {
-                Ok(hashes) if !hashes.is_empty() => Fact::Known(hashes),
-                _ => Fact::unknown("the CA of cluster-info is no certificate"),
-            }
-        }),
-    }
-}
-
-fn ca_hashes(chain: &[Cert]) -> Vec<String> {
-    chain.iter().filter(|cert| cert.ca).take(8).map(|cert| cert.key_sha256.clone()).collect()
 }
 
 /// As a Go client decides: an address by its value, a name by its letters, `*` for one first label.
@@ -419,44 +321,6 @@ fn is_for(names: &[String], host: &str) -> bool {
         name == host || (name.starts_with("*.") && rest(&name) == rest(&host))
     };
     names.iter().any(fits)
-}
-
-/// What the probe's answer adds to the places to try.
-pub(crate) fn wanted(record: &Record) -> Wanted {
-    let reader = Reader::new(record);
-    let server = |origin: Origin, path: &str| {
-        let text = reader.text_of("kubeconfig", path);
-        let server = text.known().and_then(|text| cluster_of(text).server.known().cloned());
-        server.map(|server| (origin, server))
-    };
-    let apis = [
-        server(Origin::KubeletConf, "/etc/kubernetes/kubelet.conf"),
-        server(Origin::BootstrapConf, "/etc/kubernetes/bootstrap-kubelet.conf"),
-    ];
-    Wanted { apis: apis.into_iter().flatten().collect(), nfs: nfs_servers(reader) }
-}
-
-/// Servers of NFS mounts that hang or fail, and of those of fstab that are not mounted.
-fn nfs_servers(reader: Reader<'_>) -> Vec<String> {
-    let facts = Nfs::parse(reader, &Network::default(), Fact::Absent);
-    let troubled = facts.mounts.known().into_iter().flatten().filter(|mount| {
-        let state = mount.state.known();
-        mount.nfs && matches!(state, Some(MountState::Hung | MountState::Error))
-    });
-    let mut servers: Vec<String> = troubled.filter_map(|mount| mount.server.known().cloned()).collect();
-    let missing = facts.declared_not_mounted.known().map_or(&[][..], Vec::as_slice);
-    let declared = reader.text("fstab").map(|text| fstab::parse(text).collect::<Vec<_>>());
-    for entry in declared.known().into_iter().flatten().filter(|entry| missing.contains(&entry.mount_point)) {
-        let source = entry.source.as_str();
-        let server = match source.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, _)) => address,
-            None => source.split(':').next().unwrap_or_default(),
-        };
-        servers.push(server.to_owned());
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    servers.retain(|server| !server.is_empty() && seen.insert(server.clone()));
-    servers
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::super::read::test_support::{record, record_of, section};
 use super::*;
-use crate::reach::capture::{HealthzCapture, ServerCapture};
+use crate::reach::Wanted;
+use crate::reach::capture::{ClusterInfo, HealthzCapture, ServerCapture};
 
 const SERVER: &str = include_str!("../testdata/apiserver.crt");
 const AUTHORITY: &str = include_str!("../testdata/ca.crt");
