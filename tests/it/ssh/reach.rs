@@ -93,7 +93,7 @@ async fn api(shows: &Shows<'_>) -> Api {
         }
     });
     let key = authority.key().subject_public_key_info();
-    let ca_sha256 = sha2::Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let ca_sha256 = format!("{:x}", sha2::Sha256::digest(key));
     Api { port, ca_sha256 }
 }
 
