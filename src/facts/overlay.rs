@@ -45,6 +45,8 @@ pub struct Overlay {
     pub pod_cidr_missing: Fact<bool>,
     /// Its podCIDR does not lie in the network that flannel is configured for.
     pub pod_cidr_outside: Fact<bool>,
+    /// flannel's network overlaps with the cluster's service network.
+    pub services_overlap: Fact<bool>,
     /// Nodes of the run that have the same subnet in flannel's file. Empty on the one that the API gave it to.
     pub subnet_shared_with: Fact<Vec<String>>,
     /// flannel's CNI file on the node says something else than the one in the cluster's configuration.
@@ -179,6 +181,7 @@ impl<'a> Fleet<'a> {
             pod_sets: self.pod_sets(node),
             pod_cidr_missing,
             pod_cidr_outside: self.pod_cidr_outside(node),
+            services_overlap: self.services_overlap(),
             subnet_shared_with: flannel.subnet.as_ref().map(|subnet| {
                 let sharing = self.by_subnet.get(subnet.as_str()).map_or(&[][..], Vec::as_slice);
                 let others = sharing.iter().filter(|other| **other != name && !member.pod_cidr_differs.is_false());
@@ -250,6 +253,17 @@ impl<'a> Fleet<'a> {
         node.as_ref().and_then(|node| {
             let own = node.pod_cidr.as_ref().and_then(|cidr| Fact::from_option(Net::parse(cidr)));
             own.and_then(|own| pods.map(|pods| !pods.holds(own)))
+        })
+    }
+
+    fn services_overlap(&self) -> Fact<bool> {
+        let Some(api) = self.api else { return no_api() };
+        // Of two families the first is that of the cluster.
+        let first = |list: &str| Fact::from_option(list.split(',').next().and_then(Net::parse));
+        let services = api.service_subnet.as_ref().and_then(|list| first(list));
+        services.and_then(|services| {
+            let pods = api.flannel_network.as_ref().and_then(|network| first(network));
+            pods.map(|pods| pods.overlaps(services))
         })
     }
 

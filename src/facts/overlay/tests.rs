@@ -65,6 +65,7 @@ fn run() -> Run {
     api.flannel_daemonsets = Fact::Known(vec![set("kube-flannel-ds")]);
     api.flannel_network = text("10.244.0.0/16");
     api.flannel_backend = text("vxlan");
+    api.service_subnet = text("10.96.0.0/12,fd00::/112");
     (api.flannel_port, api.flannel_vni) = (Fact::Absent, Fact::Absent);
     api.flannel_cni_conf = text(r#"{"name":"cbr0","plugins":[{"type":"flannel"}]}"#);
     let mut two = NodeFacts::default();
@@ -83,7 +84,7 @@ fn run() -> Run {
 impl Run {
     fn with(mut self, change: impl FnOnce(&mut Self)) -> Overlay {
         change(&mut self);
-        let nodes = [("one".to_owned(), self.one), ("two".to_owned(), self.two)].into();
+        let nodes = BTreeMap::from_iter(vec![("one".to_owned(), self.one), ("two".to_owned(), self.two)]);
         view(&nodes).members["two"].overlay.clone()
     }
 
@@ -112,6 +113,11 @@ fn a_sound_node() {
         (Fact::Known(1), Fact::Known(0), Fact::Known(vec![]))
     );
     assert_eq!((sound.address_shared_with, sound.local_differs), (Fact::Known(vec![]), Fact::Known(false)));
+    assert_eq!(sound.services_overlap, Fact::Known(false));
+    assert_eq!(
+        run().with(|run| run.one.api.service_subnet = text("10.244.0.0/20")).services_overlap,
+        Fact::Known(true)
+    );
     assert_eq!(sound.pod_sets, Fact::Known(vec!["kube-flannel/kube-flannel-ds".to_owned()]));
     assert_eq!((sound.pod_failing, sound.pod_missing_why), (Fact::Known(false), Fact::Absent));
 }
@@ -138,7 +144,7 @@ fn a_pod_that_is_not_there_and_why() {
         overlay.pod_missing_why
     };
     let taints = |run: &mut Run| {
-        run.node(|node| node.taints = ["a:NoSchedule", "dedicated=db:NoExecute"].map(str::to_owned).into())
+        run.node(|node| node.taints = ["a:NoSchedule", "dedicated=db:NoExecute"].map(str::to_owned).into());
     };
     assert_eq!(without(|_| ()), Fact::Absent);
     assert_eq!(without(taints), text("the node has the taint dedicated=db:NoExecute"));

@@ -25,7 +25,9 @@ fn causes(faults: &Faults<'_>) -> Vec<RootCause> {
     let mut records = case(faults.case);
     for record in &mut records {
         let changes = if record.name == "homelab" { faults.worker } else { faults.api };
-        changes.iter().for_each(|change| apply(record, change));
+        for change in changes {
+            apply(record, change);
+        }
     }
     let areas = ["cni/", "flannel/", "containerd/bin-dir"];
     let failing =
