@@ -1,10 +1,10 @@
 //! What lies behind a node without a pod network: chains of faults, and the one that explains the others.
 
 use seaworthy::diagnose::root_cause::{Confidence, RootCause};
-use seaworthy::verdict::Verdict;
+use seaworthy::verdict::{Area, Verdict};
 
 use super::Change::{self, Add, Code, Text};
-use super::apply;
+use super::{apply, broken};
 use crate::facts::{case, report};
 
 const FLANNEL_FILE: &str = "/etc/cni/net.d/10-flannel.conflist";
@@ -155,4 +155,27 @@ fn the_tunnel_and_the_way_to_the_others() {
         @"flannel/mtu-too-large (certain)");
     insta::assert_snapshot!(worker(&[Text("ip-link", "", "dstport 8472", "dstport 4789")]),
         @"flannel/vxlan-differs (certain)");
+}
+
+#[test]
+fn before_a_join_a_bad_file_is_a_warning_and_after_a_boot_flannel_may_take_its_time() {
+    let file = |text| {
+        let listed = Text("cni-dir", "", "", "644 0:0 9 1 f\t/etc/cni/net.d/00-placeholder.conflist\n");
+        let node = broken("storage-after-reset", "storagenode", &[listed, Add("cni-file", PLACEHOLDER, text)]);
+        let cell = node.cell(Area::Cni).unwrap();
+        (cell.verdict, cell.text.clone())
+    };
+    assert_eq!(file("{}"), (Verdict::Warn, "invalid".to_owned()));
+    assert_eq!(file(BRIDGE).0, Verdict::Expected, "nobody knows yet that the cluster runs flannel");
+
+    let booting = [
+        Code("flannel-env", "", 66),
+        Text("ip-link", "", "flannel.1", "vxlan9"),
+        Text("ip-addr", "", "flannel.1", "vxlan9"),
+    ];
+    let cell = |changes: &[Change]| broken("healthy", "homelab", changes).cell(Area::Cni).unwrap().verdict;
+    assert_eq!(cell(&booting), Verdict::Fail);
+    let young = Text("ident", "", "uptime=181260.48", "uptime=60.00");
+    let booting: Vec<Change> = booting.into_iter().chain([young]).collect();
+    assert_eq!(cell(&booting), Verdict::Expected);
 }
