@@ -12,7 +12,8 @@ pub(super) fn cells(facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding
 fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding]) -> AreaCell {
     let mut of_area: Vec<&Finding> =
         findings.iter().filter(|finding| Area::of_check(&finding.id) == Some(area)).filter(|f| counts(f)).collect();
-    of_area.sort_by_key(|finding| (finding.verdict, finding.severity));
+    // Of equally bad ones the cause speaks before what it brings about.
+    of_area.sort_by_key(|finding| (finding.verdict, finding.severity, finding.explained_by.is_some()));
     let with = |verdict| of_area.iter().filter(move |finding| finding.verdict == verdict);
     let reasons = |verdicts: &[Verdict]| -> Vec<String> {
         let said = of_area.iter().filter(|finding| verdicts.contains(&finding.verdict));
