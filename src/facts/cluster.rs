@@ -254,7 +254,10 @@ mod tests {
             );
             let ident = format!("hostname=masternode\nmachine_id={machine}\n");
             let worker = facts(&[("ident", "", &ident), ("stat", "", conf)], 5051);
-            let view = view(&BTreeMap::from([("cp".to_owned(), control), ("w".to_owned(), worker)]));
+            let mut run = BTreeMap::new();
+            run.insert("cp".to_owned(), control);
+            run.insert("w".to_owned(), worker);
+            let view = view(&run);
             assert_eq!(view.members["w"].cluster_minor, Fact::Known(29));
             view.members["w"].name_taken.clone()
         };

@@ -232,7 +232,7 @@ mod tests {
         let same = start(&[env, ("cri-sockets", "", "660 0:0 0 1 s\t/run/crio/crio.sock\n")]);
         assert_eq!(same.runtime_socket_missing, Fact::Known(false));
         assert!(start(&[env]).runtime_socket_missing.is_unknown());
-        assert_eq!(start(&[]).runtime_socket_missing.is_true(), false);
+        assert!(!start(&[]).runtime_socket_missing.is_true());
     }
 
     #[test]

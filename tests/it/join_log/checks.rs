@@ -198,3 +198,31 @@ fn a_flag_that_hid_the_evidence_is_told_and_is_no_cause() {
     assert_eq!(told.verdict, Verdict::Warn);
     assert!(causes.iter().find(|cause| cause.id == "join/preflight-ignored").unwrap().explains.is_empty());
 }
+
+#[test]
+fn a_dead_controller_manager_explains_what_looks_unrelated_on_other_nodes() {
+    let checks = Checks::built_in().unwrap();
+    let member = Member::default();
+    let of = |name: &str, role: Role, phase: Phase, facts: &NodeFacts| {
+        let roles = vec![role];
+        let subject = Subject { facts, phase: Some(phase), roles: &roles, member: &member, failure: None };
+        NodeFindings { name: name.to_owned(), findings: checks.evaluate(&subject), roles }
+    };
+    let mut control = NodeFacts::default();
+    control.control_plane.controller_manager.down = Fact::Known(true);
+    let mut worker = sound();
+    worker.join = join::of(&classify(
+        b"[preflight] Running pre-flight checks\nerror execution phase preflight: couldn't validate the identity of the API Server: \
+          could not find a JWS signature in the cluster-info ConfigMap for token ID \"abcdef\"\n",
+    ));
+    let mut nodes = vec![
+        of("cp", Role::ControlPlane, Phase::ControlPlane, &control),
+        of("worker", Role::Worker, Phase::Prepared, &worker),
+    ];
+    let causes = diagnose(&mut nodes, &checks);
+    let ids: Vec<&str> = causes.iter().map(|cause| cause.id.as_str()).collect();
+    assert_eq!(ids[0], "control-plane/controller-manager-down", "{ids:?}");
+    let explained: Vec<&str> = causes[0].explains.iter().map(|consequence| consequence.id.as_str()).collect();
+    assert!(explained.contains(&"join/token-unknown") && explained.contains(&"join/failed"), "{explained:?}");
+    assert!(!ids.contains(&"join/token-unknown"), "{ids:?}");
+}
