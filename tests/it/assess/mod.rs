@@ -6,6 +6,7 @@ use seaworthy::verdict::{Area, Phase, Verdict};
 mod cni;
 mod host;
 mod kube;
+mod net;
 
 use crate::facts::{case, judge};
 
