@@ -54,6 +54,8 @@ pub struct System {
     pub suspends: Fact<u64>,
     /// When it last slept, in seconds since 1970.
     pub last_suspend: Fact<i64>,
+    /// It slept since it booted, and nothing forbids it now.
+    pub sleeps: Fact<bool>,
     /// What logind does when nobody is logged in for a while (`suspend`); absent when it is not set.
     pub idle_action: Fact<String>,
     /// Enabled timers whose name says that they put the machine to sleep.
@@ -100,6 +102,7 @@ impl System {
         let sleep_timers = suspend.get("sleep_timers").map(|list| list.split_whitespace().map(str::to_owned).collect());
         Self {
             uptime,
+            sleeps: suspend.number::<u64>("suspends").map(|times| times > 0 && !masked(&sleep_target)),
             sleeps_by_itself: sleeps_by_itself(&idle_action, &sleep_timers, &sleep_target),
             idle_action,
             sleep_timers,
@@ -155,9 +158,14 @@ fn kernel_removed(reader: Reader<'_>) -> Fact<bool> {
     ident.flag("modules_dir").map(|there| !there)
 }
 
+/// Known to be masked: then nothing can send the machine to sleep through systemd.
+fn masked(target: &Fact<String>) -> bool {
+    target.is_known_and(|state| state.starts_with("masked"))
+}
+
 /// Absent counts as "no": a timer list that is not there names no timer.
 fn sleeps_by_itself(idle: &Fact<String>, timers: &Fact<Vec<String>>, target: &Fact<String>) -> Fact<bool> {
-    if target.is_known_and(|state| state.starts_with("masked")) {
+    if masked(target) {
         return Fact::Known(false);
     }
     let sleeps = ["suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep"];

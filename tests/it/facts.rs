@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use proptest::prelude::*;
@@ -23,10 +24,11 @@ pub(crate) fn case(case: &str) -> Vec<Record> {
     paths.iter().map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
 }
 
-/// The report on recorded nodes by the built-in checks.
+/// The report on recorded nodes by the built-in checks, which are compiled once.
 pub(crate) fn report(records: &[Record]) -> Report {
+    static CHECKS: LazyLock<Checks> = LazyLock::new(|| Checks::built_in().unwrap());
     let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
-    fleet::report(&run, records, &Checks::built_in().unwrap())
+    fleet::report(&run, records, &CHECKS)
 }
 
 /// Facts and entry of every record of a run, in the records' order.

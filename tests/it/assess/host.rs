@@ -1,9 +1,11 @@
 //! Faults below Kubernetes.
 
+use seaworthy::failure::{Failure, FailureKind};
 use seaworthy::verdict::{Area, Verdict};
 
 use super::Change::{Add, Code, Drop, Text};
 use super::check;
+use crate::facts::{case, report};
 
 #[test]
 fn faults_of_mounts_and_disk() {
@@ -41,6 +43,13 @@ fn faults_of_mounts_and_disk() {
                 "hung",
             ),
             (
+                "the kernel remounted a disk",
+                &[Text("dmesg", "", "", "[12.0] EXT4-fs (sda2): Remounting filesystem read-only\n")],
+                Area::Mounts,
+                Verdict::Fail,
+                "remounted",
+            ),
+            (
                 "something of fstab is not mounted",
                 &[Text("fstab", "", "192.168.4.61", "UUID=7 /srv/data xfs defaults 0 2\n192.168.4.61")],
                 Area::Mounts,
@@ -54,8 +63,108 @@ fn faults_of_mounts_and_disk() {
                 Verdict::Fail,
                 "100% of 234G",
             ),
-            ("no inodes left", &[Text("df", "", " 30380112 ", " 12 ")], Area::Disk, Verdict::Fail, "inodes 100%"),
+            ("no inodes left", &[Text("df", "", " 30380112 ", " 12 ")], Area::Disk, Verdict::Fail, "inodes 0%"),
             ("df hangs", &[Code("df", "/var/lib/containerd", 124)], Area::Disk, Verdict::Fail, "hung"),
+        ],
+    );
+}
+
+/// The healthy cluster whose worker cannot be reached; its Node in the API says `condition`.
+fn unreached(kind: FailureKind, condition: &str) -> seaworthy::report::model::Report {
+    let mut records = case("healthy");
+    for record in &mut records {
+        if record.name == "homelab" {
+            record.failure = Some(Failure::new(kind, "why", "do this"));
+            (record.probe, record.clock) = (None, None);
+        } else if let Some(probe) = &mut record.probe {
+            let nodes = probe.sections.iter_mut().find(|section| section.id == "api-nodes").unwrap();
+            let (before, after) = nodes.text.split_once("node=homelab\n").unwrap();
+            let after = after.replacen("condition=Ready True KubeletReady", condition, 1);
+            assert!(after.contains(condition));
+            nodes.text = format!("{before}node=homelab\n{after}");
+        }
+    }
+    report(&records)
+}
+
+#[test]
+fn a_host_that_is_down_is_told_from_one_that_ssh_cannot_reach() {
+    let causes = |kind, condition| {
+        let report = unreached(kind, condition);
+        let of_node = report.root_causes.iter().filter(|cause| cause.nodes.iter().any(|name| name == "homelab"));
+        of_node.map(|cause| (cause.id.clone(), cause.explains.len())).collect::<Vec<_>>()
+    };
+    let ready = "condition=Ready True KubeletReady";
+    let lost = "condition=Ready Unknown NodeStatusUnknown";
+    assert_eq!(causes(FailureKind::NoRoute, ready), [("ssh/no-route".to_owned(), 0)]);
+    assert_eq!(causes(FailureKind::TcpTimeout, lost)[0], ("ssh/host-down".to_owned(), 1));
+    assert_eq!(causes(FailureKind::Refused, lost)[0], ("ssh/refused".to_owned(), 0));
+}
+
+#[test]
+fn every_way_not_to_reach_a_node_has_a_name_of_its_own() {
+    for kind in FailureKind::ALL {
+        let report = unreached(kind, "condition=Ready True KubeletReady");
+        let node = report.nodes.iter().find(|node| node.name == "homelab").unwrap();
+        let said: Vec<&str> = node.findings.iter().map(|finding| finding.id.as_str()).collect();
+        assert!(said.len() == 1 && said[0].starts_with("ssh/"), "{kind}: {said:?}");
+        assert_eq!(node.verdict, Verdict::Unknown, "{kind}");
+    }
+}
+
+#[test]
+fn faults_of_the_system_and_its_clock() {
+    check(
+        "healthy",
+        "homelab",
+        &[
+            (
+                "a machine that sleeps",
+                &[Text("suspend", "", "suspends=0", "suspends=3")],
+                Area::Kernel,
+                Verdict::Fail,
+                "sleeps",
+            ),
+            (
+                "an update took the running kernel's modules",
+                &[Text("ident", "", "modules_dir=yes", "modules_dir=no")],
+                Area::Kernel,
+                Verdict::Warn,
+                "reboot",
+            ),
+            (
+                "processes hang",
+                &[Text("dstate", "", "", "1 io_schedule a\n2 io_schedule b\n3 io_schedule c\n")],
+                Area::Kernel,
+                Verdict::Warn,
+                "stuck",
+            ),
+            (
+                "nothing keeps the clock",
+                &[Text(
+                    "time",
+                    "",
+                    "synchronized=yes\nntp=yes\ndaemon=systemd-timesyn",
+                    "synchronized!no time daemon runs\nntp=no\ndaemon-",
+                )],
+                Area::Time,
+                Verdict::Warn,
+                "no time daemon",
+            ),
+            (
+                "a time service without a server",
+                &[Text("time", "", "synchronized=yes", "synchronized=no")],
+                Area::Time,
+                Verdict::Warn,
+                "not in sync",
+            ),
+            (
+                "an empty battery",
+                &[Text("time", "", "rtc_epoch=1757526000", "rtc_epoch=946684800")],
+                Area::Time,
+                Verdict::Warn,
+                "hardware clock",
+            ),
         ],
     );
 }
@@ -89,6 +198,27 @@ fn faults_of_permissions_nfs_and_kernel() {
                 Area::Permissions,
                 Verdict::Warn,
                 "writable",
+            ),
+            (
+                "SELinux keeps flannel from its directory",
+                &[
+                    Text("ident", "", "selinux=disabled", "selinux=enforcing"),
+                    Add(
+                        "selinux-avc",
+                        "",
+                        "type=AVC msg=audit(1757525900.1:45): avc:  denied  { write } for  pid=9 comm=\"cp\" name=\"net.d\" tcontext=system_u:object_r:etc_t:s0 permissive=0\n",
+                    ),
+                ],
+                Area::Permissions,
+                Verdict::Fail,
+                "SELinux",
+            ),
+            (
+                "AppArmor without its parser",
+                &[Text("ident", "", "apparmor_parser=yes", "apparmor_parser=no")],
+                Area::Permissions,
+                Verdict::Fail,
+                "AppArmor",
             ),
             (
                 "an NFS server that is gone",
@@ -125,13 +255,6 @@ fn faults_of_permissions_nfs_and_kernel() {
                 Area::Kernel,
                 Verdict::Warn,
                 "br_netfilter",
-            ),
-            (
-                "the kernel remounted a disk",
-                &[Text("dmesg", "", "", "[12.0] EXT4-fs (sda2): Remounting filesystem read-only\n")],
-                Area::Kernel,
-                Verdict::Fail,
-                "remounted",
             ),
         ],
     );
