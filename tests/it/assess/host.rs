@@ -33,16 +33,6 @@ fn faults_of_mounts_and_disk() {
                 "read-only",
             ),
             (
-                "a FUSE mount that hangs",
-                &[
-                    Text("mountinfo", "", "28 23 ", "98 26 0:77 / /mnt/fuse rw - fuse.sshfs a:/b rw\n28 23 "),
-                    Add("netmount", "/mnt/fuse", "dev=0:77\nstate=hung\n"),
-                ],
-                Area::Mounts,
-                Verdict::Fail,
-                "hung",
-            ),
-            (
                 "the kernel remounted a disk",
                 &[Text("dmesg", "", "", "[12.0] EXT4-fs (sda2): Remounting filesystem read-only\n")],
                 Area::Mounts,
@@ -55,6 +45,48 @@ fn faults_of_mounts_and_disk() {
                 Area::Mounts,
                 Verdict::Warn,
                 "not mounted",
+            ),
+            (
+                "what containerd needs is not mounted",
+                &[Text("fstab", "", "192.168.4.61", "UUID=7 /var/lib/containerd xfs defaults 0 2\n192.168.4.61")],
+                Area::Mounts,
+                Verdict::Fail,
+                "not mounted",
+            ),
+            (
+                "plugins that may not run",
+                &[Text("mountinfo", "", "28 23 ", "99 26 8:9 / /opt rw,noexec shared:99 - ext4 /dev/sda9 rw\n28 23 ")],
+                Area::Mounts,
+                Verdict::Fail,
+                "noexec",
+            ),
+            (
+                "a failing disk",
+                &[Text("dmesg", "", "", "[12.0] I/O error, dev sda, sector 8 op 0x0:(READ)\n")],
+                Area::Disk,
+                Verdict::Warn,
+                "I/O errors",
+            ),
+            (
+                "a file system that counted errors",
+                &[Add("fs-errors", "sda2", "3\n")],
+                Area::Disk,
+                Verdict::Warn,
+                "ext4 errors",
+            ),
+            (
+                "images over the network",
+                &[Text("df", "/var/lib/containerd", "ext4 /dev/sda2", "nfs4 nas:/c")],
+                Area::Disk,
+                Verdict::Fail,
+                "unfit",
+            ),
+            (
+                "no room in /run",
+                &[Text("df", "/run", "812136 2404 809732", "812136 804000 8136")],
+                Area::Disk,
+                Verdict::Fail,
+                "99% of 794M",
             ),
             (
                 "a full disk",
@@ -170,7 +202,7 @@ fn faults_of_the_system_and_its_clock() {
 }
 
 #[test]
-fn faults_of_permissions_nfs_and_kernel() {
+fn faults_of_permissions() {
     check(
         "healthy",
         "homelab",
@@ -220,6 +252,53 @@ fn faults_of_permissions_nfs_and_kernel() {
                 Verdict::Fail,
                 "AppArmor",
             ),
+            (
+                "a file that nobody can change",
+                &[Text("lsattr", "", "--------------e------- /etc/cni/net.d", "----i---------e------- /etc/cni/net.d")],
+                Area::Permissions,
+                Verdict::Fail,
+                "immutable",
+            ),
+            (
+                "a directory that came with an archive",
+                &[Text(
+                    "stat",
+                    "",
+                    "755 0:0 4096 1757436000 d\t/opt/cni/bin",
+                    "755 1001:0 4096 1757436000 d\t/opt/cni/bin",
+                )],
+                Area::Permissions,
+                Verdict::Warn,
+                "owner",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_fuse_mount_that_hangs() {
+    check(
+        "healthy",
+        "homelab",
+        &[(
+            "a FUSE mount that hangs",
+            &[
+                Text("mountinfo", "", "28 23 ", "98 26 0:77 / /mnt/fuse rw - fuse.sshfs a:/b rw\n28 23 "),
+                Add("netmount", "/mnt/fuse", "dev=0:77\nstate=hung\n"),
+            ],
+            Area::Mounts,
+            Verdict::Fail,
+            "hung",
+        )],
+    );
+}
+
+#[test]
+fn faults_of_nfs_and_kernel() {
+    check(
+        "healthy",
+        "homelab",
+        &[
             (
                 "an NFS server that is gone",
                 &[Text("netmount", "", "state=answered", "state=hung")],
