@@ -1,4 +1,4 @@
-//! JUnit XML as Jenkins and GitLab read it: a suite per node, a case per check that did not pass, and one case that counts
+//! `JUnit` XML as Jenkins and GitLab read it: a suite per node, a case per check that did not pass, and one case that counts
 //! those that did.
 //!
 //! What fails or warns is a failure; what is only worth knowing, normal in its phase or not judged is skipped, with the

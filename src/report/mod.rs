@@ -64,9 +64,9 @@ pub enum Format {
     Markdown,
     /// One page for a browser that needs nothing else
     Html,
-    /// JUnit XML for CI systems: a suite per node
+    /// Test results as XML for CI systems: a suite per node
     Junit,
-    /// Metrics for node_exporter's textfile collector
+    /// Metrics for the textfile collector of Prometheus
     Prometheus,
 }
 

@@ -340,7 +340,7 @@ impl<'r> Line<'r> {
 /// A check's text, whose author marks code with backticks: pieces, and whether each is code.
 pub(super) fn prose(text: &str) -> Vec<(bool, &str)> {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return vec![(false, text)];
     }
     parts

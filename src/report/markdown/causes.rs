@@ -1,5 +1,6 @@
 //! Root causes: the summary's first words, each cause in full, and what to do about them.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::counted;
@@ -141,7 +142,7 @@ fn write_remedy(number: usize, cause: &RootCause, alone: bool, out: &mut impl Wr
 /// What to do about nodes that were not read, each piece of advice once.
 fn write_reaching(nodes: &[&NodeReport], after: usize, alone: bool, out: &mut impl Write) -> io::Result<()> {
     let mut advice: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut places: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for node in nodes {
         let next = node.failure.as_ref().map_or("", |failure| failure.next.as_str());
         let place = *places.entry(next).or_insert_with(|| {

@@ -104,7 +104,7 @@ fn longest_run(text: &str) -> usize {
 /// backtick is one like any other.
 pub(super) fn prose(text: &str) -> Cow<'_, str> {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() < 3 || parts.len() % 2 == 0 {
+    if parts.len() < 3 || parts.len().is_multiple_of(2) {
         return Cow::Owned(Text(text).to_string());
     }
     let mut out = String::with_capacity(text.len() + 16);

@@ -19,8 +19,8 @@ pub(super) fn write(report: &Report, node: &NodeReport, out: &mut impl Write) ->
     writeln!(out, "## Executive summary\n")?;
     write_failure(node, out)?;
     if node.failure.is_none() && report.root_causes.is_empty() {
-        let none = if node.outcome() == Outcome::Ok { "none found" } else { "none that a check names" };
-        writeln!(out, "- **Primary issue**: {none}")?;
+        let found = if node.outcome() == Outcome::Ok { "none found" } else { "none that a check names" };
+        writeln!(out, "- **Primary issue**: {found}")?;
     }
     causes::write_primary(report, out)?;
     writeln!(out, "- **Status**: {}", Text(&clip(&node.summary)))?;

@@ -5,8 +5,11 @@ use std::io::{self, Write};
 
 use super::family::{Family, Number, node_labels};
 use crate::diagnose::root_cause::Scope;
+use crate::facts::disk::Space;
 use crate::facts::{Fact, NodeFacts};
+use crate::report::details::clip_to;
 use crate::report::model::{NodeReport, Outcome, Report};
+use crate::text;
 use crate::verdict::{Phase, Verdict};
 
 /// So many certificates of a node are shown, those that end first.
@@ -173,6 +176,9 @@ fn write_checks(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// A metric of a file system: its name, its help and where it comes from.
+type Ratio = (&'static str, &'static str, fn(&Space) -> Option<Number>);
+
 fn write_figures(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()> {
     nodes.figure(
         out,
@@ -194,7 +200,7 @@ fn write_figures(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()> {
     nodes.fact(out, "seaworthy_node_clock_synchronized", "Whether NTP disciplines the node's clock.", |facts| {
         facts.time.synchronized.known().copied().map(Number::flag)
     })?;
-    let used: [(&'static str, &'static str, fn(&crate::facts::disk::Space) -> Option<Number>); 2] = [
+    let ratios: [Ratio; 2] = [
         ("seaworthy_node_filesystem_used_ratio", "Used part of the file system that holds images or pods.", |space| {
             space.used_percent.known().copied().map(Number::Percent)
         }),
@@ -202,7 +208,7 @@ fn write_figures(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()> {
             space.inodes_free_percent.known().copied().map(Number::Percent)
         }),
     ];
-    for (name, help, value) in used {
+    for (name, help, value) in ratios {
         let mut family = Family::gauge(out, name, help);
         for (label, node) in nodes.each() {
             let Some(facts) = &node.facts else { continue };
@@ -226,8 +232,8 @@ fn write_certificates(nodes: &Nodes<'_>, out: &mut impl Write) -> io::Result<()>
         // A file may hold several: the first end counts. Cut paths may be equal.
         let mut ends: BTreeMap<String, i64> = BTreeMap::new();
         for cert in certs {
-            let path = crate::report::details::clip_to(&cert.path, 120);
-            let end = ends.entry(crate::text::sanitize(&path).into_owned()).or_insert(cert.not_after);
+            let path = clip_to(&cert.path, 120);
+            let end = ends.entry(text::sanitize(&path).into_owned()).or_insert(cert.not_after);
             *end = (*end).min(cert.not_after);
         }
         let mut ends: Vec<(String, i64)> = ends.into_iter().collect();

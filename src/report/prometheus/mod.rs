@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text format, for node_exporter's textfile collector.
+//! Metrics in Prometheus' text format, for `node_exporter`'s textfile collector.
 //!
 //! Base units, one series per node and thing; no free text becomes a label, so that the number of series depends on the
 //! number of nodes and checks alone. What was not read has no sample: a missing figure is never a zero. No sample carries a

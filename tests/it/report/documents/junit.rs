@@ -1,4 +1,4 @@
-//! JUnit XML, read back by a strict parser.
+//! `JUnit` XML, read back by a strict parser.
 
 use roxmltree::{Document, Node};
 use seaworthy::report::Format;

@@ -1,4 +1,4 @@
-//! The formats for documents and for machines that watch: Markdown, HTML, JUnit XML and Prometheus' metrics. Each is read
+//! The formats for documents and for machines that watch: Markdown, HTML, `JUnit` XML and Prometheus' metrics. Each is read
 //! back by a strict reader of its own.
 
 mod fixture;
