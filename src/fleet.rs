@@ -10,6 +10,7 @@ use crate::diagnose::{NodeFindings, diagnose};
 use crate::facts::cluster::{ClusterView, Member};
 use crate::facts::{self, NodeFacts, cluster};
 use crate::record::Record;
+use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
 use crate::run::RunFile;
 use crate::verdict::{Phase, Verdict};
@@ -57,6 +58,7 @@ pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
     let nodes: Vec<NodeReport> = nodes.collect();
     let duration = Duration::from_millis(run.duration_ms.unwrap_or(0));
     let mut report = Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes);
+    report.cluster = ClusterReport::of(&cluster, &report.nodes, records);
     report.changed_checks = changed(checks);
     report
 }

@@ -4,6 +4,8 @@
 //! - `graph`: one node's faults and the edges between them.
 //! - [`root_cause`]: what comes out.
 //! - [`node`] and `cells`: what one node amounts to in the table.
+//! - [`matrix`], [`outliers`], [`siblings`]: the nodes of a run against each other: versions, configurations, and what a failing
+//!   node has that healthy ones have not.
 //! - [`join_log`]: the classifier of `kubeadm join` output, which needs no node.
 //!
 //! Pure and deterministic: facts, findings and text in, values out.
@@ -11,9 +13,12 @@
 mod cells;
 mod graph;
 pub mod join_log;
+pub mod matrix;
 pub mod node;
+pub mod outliers;
 pub mod phase;
 pub mod root_cause;
+pub mod siblings;
 #[cfg(test)]
 mod tests;
 

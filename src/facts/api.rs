@@ -113,14 +113,35 @@ pub struct Pod {
     pub restarts: u64,
     /// Why a container waits or ended (`CrashLoopBackOff`), init containers first.
     pub reason: Fact<String>,
+    /// Of its first container.
+    pub image: Fact<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DaemonSet {
     pub namespace: String,
     pub name: String,
+    /// On how many nodes it wants a pod.
     pub desired: Fact<u64>,
+    /// On how many of them there is one.
+    pub current: Fact<u64>,
     pub ready: Fact<u64>,
+    /// Labels that a node must have, as `key=value`.
+    pub selector: Vec<String>,
+    /// It has an affinity, as flannel's own manifest has for the operating system.
+    pub affinity: bool,
+    pub tolerations: Vec<Toleration>,
+    /// Of its first container.
+    pub image: Fact<String>,
+}
+
+/// A taint that a pod does not mind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Toleration {
+    /// Absent stands for all keys.
+    pub key: Fact<String>,
+    /// Absent stands for all effects.
+    pub effect: Fact<String>,
 }
 
 impl Api {
@@ -372,6 +393,7 @@ impl Pod {
             ready: !containers.is_empty() && containers.iter().all(|container| container.get(2) == Some(&"true")),
             restarts: restarts.fold(0, u64::saturating_add),
             reason: Fact::from_option(reason.map(|reason| clip(reason, 80))),
+            image: image(block),
         })
     }
 }
@@ -384,9 +406,28 @@ impl DaemonSet {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             desired: number("desired"),
+            current: number("current"),
             ready: number("ready"),
+            selector: block.all("selector").map(|label| clip(label, 200).replacen(' ', "=", 1)).collect(),
+            affinity: block.get("affinity") == Some("true"),
+            tolerations: block.all("toleration").map(toleration).collect(),
+            image: image(block),
         })
     }
+}
+
+/// `NAME IMAGE` of the first container.
+fn image(block: &Block<'_>) -> Fact<String> {
+    let image = block.get("image").and_then(|line| line.split_once(' '));
+    Fact::from_option(image.map(|(_, image)| clip(image, 200)))
+}
+
+/// `KEY OPERATOR EFFECT`, with `-` for what is not said.
+fn toleration(line: &str) -> Toleration {
+    let mut words =
+        line.split(' ').map(|word| Fact::from_option((word != "-" && !word.is_empty()).then(|| clip(word, 200))));
+    let key = words.next().unwrap_or(Fact::Absent);
+    Toleration { key, effect: words.nth(1).unwrap_or(Fact::Absent) }
 }
 
 mod join;

@@ -15,6 +15,7 @@ mod blocks;
 pub mod certs;
 pub mod cluster;
 pub mod cni;
+pub mod configuration;
 pub mod containerd;
 pub mod containerd_config;
 pub mod control_plane;
@@ -93,6 +94,8 @@ pub struct NodeFacts {
     /// Absent unless a log of `kubeadm join` was given beside the record: see [`join`].
     pub join: join::Join,
     pub reach: reach::Reach,
+    /// Hashes to compare nodes by.
+    pub configuration: configuration::Configuration,
 }
 
 /// What a record says. A record without a probe gives facts that are all unknown.
@@ -109,7 +112,7 @@ pub fn parse(record: &Record) -> NodeFacts {
     let system = system::System::parse(reader, now);
     let host = cni::Host { arch: &identity.arch, permissions: &permissions, uptime: &system.uptime, now };
     let cni = cni::Cni::parse(reader, &containerd, &host);
-    NodeFacts {
+    let mut facts = NodeFacts {
         reading: reading::Reading::parse(record, reader, &identity, &network),
         system,
         mounts: mounts::Mounts::parse(reader, containerd.root()),
@@ -133,5 +136,8 @@ pub fn parse(record: &Record) -> NodeFacts {
         cni,
         network,
         packages,
-    }
+        configuration: configuration::Configuration::default(),
+    };
+    facts.configuration = configuration::Configuration::parse(reader, &facts);
+    facts
 }

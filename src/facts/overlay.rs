@@ -105,12 +105,12 @@ pub(super) struct Fleet<'a> {
 impl<'a> Fleet<'a> {
     pub(super) fn new(
         nodes: &'a BTreeMap<String, NodeFacts>,
-        api_nodes: &'a Fact<BTreeMap<String, ApiNode>>,
+        api_nodes: &Fact<&'a BTreeMap<String, ApiNode>>,
         api: Option<&'a Api>,
     ) -> Self {
         let mut by_address: HashMap<&str, Vec<&str>> = HashMap::new();
         let mut peers = Vec::new();
-        for node in api_nodes.known().into_iter().flat_map(BTreeMap::values) {
+        for node in api_nodes.known().into_iter().flat_map(|nodes| nodes.values()) {
             if let Fact::Known(address) = &node.flannel_public_ip {
                 by_address.entry(address).or_default().push(&node.name);
             }

@@ -2,8 +2,8 @@
 //!
 //! - [`model`]: the run and its nodes, the one thing that every format shows.
 //! - [`style`]: width, colour and signs; chosen at the edge.
-//! - `table`, `wide`: for people. `rows` folds equal nodes, `plan` decides which columns fit, `grid` lays out, `causes`,
-//!   `notes` and `closing` stand below.
+//! - `table`, `wide`: for people, the latter with `cluster`. `rows` folds equal nodes, `plan` decides which columns fit,
+//!   `grid` lays out, `causes`, `notes` and `closing` stand below.
 //! - [`story`]: one node with all that is known of it.
 //! - `markdown`, `html`: documents. `details` says facts in words, `groups` puts nodes with equal problems together.
 //! - `json`, `jsonl`, `yaml`, `name`: for scripts. [`schema`] describes the first two.
@@ -15,6 +15,7 @@
 
 mod causes;
 mod closing;
+mod cluster;
 mod details;
 mod grid;
 mod groups;

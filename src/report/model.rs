@@ -1,5 +1,7 @@
 //! What every report shows: the run and one entry per node, problems first. The JSON document is this, serialised.
 
+pub mod cluster;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use crate::names;
 use crate::target::Role;
 use crate::timings::Timings;
 use crate::verdict::{Area, AreaCell, Phase, Verdict};
+use cluster::ClusterReport;
 
 /// The version of the document: `seaworthy/v1`. Fields are only ever added under the same version.
 pub const REPORT_SCHEMA: &str = "seaworthy/v1";
@@ -27,6 +30,9 @@ pub struct Report {
     pub changed_checks: Vec<ChangedCheck>,
     /// What to put right, worst first; what only deserves a look comes last, with the verdict `warn`.
     pub root_causes: Vec<RootCause>,
+    /// What the nodes say about each other; left out when there are no two of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterReport>,
     /// Problems first, then by natural order of the names (`node2` before `node10`).
     pub nodes: Vec<NodeReport>,
 }
@@ -43,7 +49,7 @@ impl Report {
         nodes.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| names::natural_cmp(&a.name, &b.name)));
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes) };
-        Self { schema: REPORT_SCHEMA, run, changed_checks: Vec::new(), root_causes, nodes }
+        Self { schema: REPORT_SCHEMA, run, changed_checks: Vec::new(), root_causes, cluster: None, nodes }
     }
 
     /// The same report about some of its nodes: their entries, their causes, and counts of them alone.
@@ -56,6 +62,7 @@ impl Report {
             run: RunInfo { counts: Counts::of(&nodes), ..self.run.clone() },
             changed_checks: self.changed_checks.clone(),
             root_causes: own.cloned().collect(),
+            cluster: self.cluster.clone(),
             nodes,
         }
     }

@@ -1,10 +1,11 @@
 //! The wide table: every column and every node with its address, and under each problem all that speaks against it.
-//! Nothing is folded, and the terminal's width is no limit.
+//! Below it stands what the nodes say about each other. Nothing is folded, and the terminal's width is no limit.
 
 use std::io::{self, Write};
 
 use crate::report::causes::{self, Marks};
 use crate::report::closing;
+use crate::report::cluster;
 use crate::report::grid::{self, Align, Cell, Column, Grid};
 use crate::report::model::{NodeReport, Outcome, Report};
 use crate::report::notes;
@@ -50,6 +51,9 @@ pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io:
         writeln!(out)?;
     }
     if causes::write(report, style, out)? {
+        writeln!(out)?;
+    }
+    if cluster::write(report, style, out)? {
         writeln!(out)?;
     }
     closing::write(report, style, out)

@@ -7,6 +7,8 @@ mod bundle;
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod facts;

@@ -1,0 +1,202 @@
+//! What the records of a whole run say together: the API's word on each node, and each node against the others.
+//!
+//! - `matching`: which Node object is which node of the run.
+//! - `duplicates`: what one machine alone may have, and several do.
+//! - `flannel`: why a node has no pod of flannel's.
+//! - `pods`: the addresses of pods against the networks of their nodes.
+//! - [`agreement`]: what most of the siblings say, and who says something else.
+//! - `cidr`: networks as ranges.
+//!
+//! Nothing here judges: that two nodes share an id is a fact, and what follows from it is a check's matter. Lists of other
+//! nodes are short, because each of ten thousand nodes may have one.
+
+pub mod agreement;
+mod cidr;
+mod duplicates;
+mod flannel;
+mod matching;
+mod pods;
+
+pub use duplicates::{Duplicates, Shared};
+pub use flannel::FlannelMissing;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::api::{ApiNode, DaemonSet, Pod};
+use super::configuration::Part;
+use super::overlay::{Fleet, Overlay};
+use super::time::Clock;
+use super::{Fact, NodeFacts};
+use agreement::{Agreement, VersionDrift};
+use flannel::Placement;
+use matching::Matching;
+use pods::PodAddresses;
+
+/// The cluster as one run saw it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct ClusterView {
+    /// The control-plane record whose API answers were used.
+    pub source: Fact<String>,
+    /// The API server's version.
+    pub version: Fact<String>,
+    /// What the cluster adds to each node of the run, by the run's name of the node.
+    pub members: BTreeMap<String, Member>,
+    /// Nodes that the API knows and the run did not read.
+    pub nodes_not_in_run: Fact<Vec<String>>,
+    /// flannel's daemon sets.
+    pub flannel_daemonsets: Fact<Vec<DaemonSet>>,
+}
+
+/// One node of the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Member {
+    /// Its Node object; absent when the API knows none.
+    pub node: Fact<ApiNode>,
+    /// Seconds since the Node object was made, by the control plane's clock.
+    pub node_age: Fact<i64>,
+    /// Seconds since its kubelet last reported, by the control plane's clock. A kubelet with nothing new to say reports
+    /// every five minutes.
+    pub heartbeat_age: Fact<i64>,
+    /// flannel's pod on it; absent when there is none.
+    pub flannel_pod: Fact<Pod>,
+    /// Why there is none; absent when there is one, or when flannel is not the cluster's network.
+    pub flannel_missing_because: Fact<FlannelMissing>,
+    /// The same in words, with the taint or the selector.
+    pub flannel_missing_detail: Fact<String>,
+    /// Its clock minus the control plane's, in milliseconds.
+    pub skew_ms: Fact<i64>,
+    pub skew_error_ms: Fact<i64>,
+    /// How far its clock is off, and from whose.
+    pub clock: Clock,
+    /// The API has a Node of the run's name for it, and this machine is another Node.
+    pub name_is_anothers: Fact<bool>,
+    /// `FLANNEL_SUBNET` is not in the Node's podCIDR.
+    pub pod_cidr_differs: Fact<bool>,
+    /// The Node's podCIDR is not inside the cluster's pod network.
+    pub pod_cidr_outside: Fact<bool>,
+    /// Addresses of its pods that are not of its podCIDR; only where flannel is the network.
+    pub pods_outside: Fact<Vec<String>>,
+    /// Addresses of its pods that a pod on another node has as well; only where flannel is the network.
+    pub pods_shared: Fact<Vec<String>>,
+    /// What other nodes have as well.
+    pub duplicates: Duplicates,
+    /// Its CA is not the one of any control plane of the run.
+    pub ca_differs: Fact<bool>,
+    /// Its kubelet talks to another endpoint than the control planes name and most of its siblings use.
+    pub endpoint_differs: Fact<bool>,
+    /// Its kubelet is of another minor version than those of most of its siblings.
+    pub kubelet_drift: Fact<VersionDrift>,
+    /// The parts of its configuration that less than half of its siblings have like it.
+    pub configuration_outliers: Vec<Part>,
+    /// The API server's version, and its minor number.
+    pub cluster_version: Fact<String>,
+    pub cluster_minor: Fact<u32>,
+    /// SHA-256 of the public key of the cluster's CA.
+    pub cluster_ca_sha256: Fact<String>,
+    /// The name that this node goes by, when a Ready Node of another machine has it.
+    pub name_taken: Fact<String>,
+    /// Its part in flannel's network.
+    pub overlay: Overlay,
+}
+
+/// Joins the facts of a run, by the run's names.
+pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
+    let control_planes: Vec<_> = nodes.iter().filter(|(_, facts)| facts.identity.control_plane.is_true()).collect();
+    let answering = control_planes.iter().find(|(_, facts)| facts.api.nodes.is_known());
+    let api = answering.or(control_planes.first()).map(|(_, facts)| &facts.api);
+    let of_api = || Fact::<()>::unknown(if api.is_some() { "no control plane answered" } else { NO_CONTROL_PLANE });
+    let api_nodes = api.map_or_else(|| Fact::unknown(NO_CONTROL_PLANE), |api| api.nodes.as_ref());
+    let complete = answering.is_some_and(|(_, facts)| facts.api.nodes_complete.is_true());
+    let now = answering.map_or_else(|| of_api().map(|()| 0), |(_, facts)| facts.time.epoch.clone());
+    let clock = control_planes
+        .iter()
+        .find_map(|(_, facts)| Some((*facts.time.skew_ms.known()?, *facts.time.skew_error_ms.known()?)));
+
+    let matching = Matching::new(nodes, api_nodes.clone(), complete);
+    let duplicates = duplicates::Index::new(nodes, &matching);
+    let placement = answering.map(|(_, facts)| Placement::new(&facts.api, complete));
+    let addresses = answering.map(|(_, facts)| PodAddresses::new(&facts.api));
+    let agreement = Agreement::new(nodes, &control_planes);
+    let (version, authority) =
+        of_cluster(answering.map(|(_, facts)| *facts), control_planes.first().map(|(_, facts)| *facts));
+    let minor =
+        version.as_ref().and_then(|version| version.split('.').nth(1).map_or(Fact::Absent, super::read::number));
+    let overlay = Fleet::new(nodes, &api_nodes, answering.map(|(_, facts)| &facts.api));
+
+    let members = nodes.iter().map(|(name, facts)| {
+        let node = matching.node(name);
+        let relative = |own: &Fact<i64>, f: fn(i64, i64) -> i64, part: Option<i64>| match part {
+            Some(part) => own.as_ref().map(|own| f(*own, part)),
+            None => Fact::unknown("no control plane's clock was read"),
+        };
+        let since = |of: fn(&ApiNode) -> &Fact<i64>| {
+            node.as_ref()
+                .and_then(|node| of(node).as_ref().and_then(|at| now.as_ref().map(|now| now.saturating_sub(*at))))
+        };
+        let flannel = placement.as_ref().map_or_else(|| flannel::OfNode::unknown(&of_api()), |all| all.of(&node));
+        let pods = addresses.as_ref().map_or_else(|| pods::OfNode::unknown(&of_api()), |all| all.of(&node));
+        let skew_ms = relative(&facts.time.skew_ms, i64::saturating_sub, clock.map(|(skew, _)| skew));
+        let skew_error_ms = relative(&facts.time.skew_error_ms, i64::saturating_add, clock.map(|(_, error)| error));
+        let mut member = Member {
+            node_age: since(|node| &node.created),
+            heartbeat_age: since(|node| &node.heartbeat),
+            flannel_pod: flannel.pod,
+            flannel_missing_because: flannel.missing_because,
+            flannel_missing_detail: flannel.missing_detail,
+            clock: Clock::new(&skew_ms, &skew_error_ms, &facts.time),
+            skew_ms,
+            skew_error_ms,
+            name_is_anothers: node.as_ref().and_then(|node| {
+                api_nodes.as_ref().map(|known| {
+                    let named = name.to_lowercase();
+                    node.name != named && known.contains_key(&named)
+                })
+            }),
+            pod_cidr_differs: node.as_ref().and_then(|node| {
+                node.pod_cidr.as_ref().and_then(|cidr| facts.flannel.pod_cidr.as_ref().map(|own| *own != *cidr))
+            }),
+            pod_cidr_outside: pods.cidr_outside,
+            pods_outside: pods.outside,
+            pods_shared: pods.shared,
+            duplicates: duplicates.of(name, &node),
+            ca_differs: agreement.ca_differs(facts),
+            endpoint_differs: agreement.endpoint_differs(facts),
+            kubelet_drift: agreement.kubelet_drift(facts),
+            configuration_outliers: agreement.configuration_outliers(facts),
+            cluster_version: version.clone(),
+            cluster_minor: minor.clone(),
+            cluster_ca_sha256: authority.clone(),
+            name_taken: api_nodes.as_ref().and_then(|known| Fact::from_option(matching::name_taken(facts, known))),
+            overlay: Overlay::default(),
+            node: node.cloned(),
+        };
+        member.overlay = overlay.overlay(name, facts, &member);
+        (name.clone(), member)
+    });
+    ClusterView {
+        source: Fact::from_option(answering.map(|(name, _)| (*name).clone())),
+        version: answering.map_or_else(Fact::default, |(_, facts)| facts.api.version.clone()),
+        members: members.collect(),
+        nodes_not_in_run: matching.not_in_run(),
+        flannel_daemonsets: answering
+            .map_or_else(|| of_api().map(|()| Vec::new()), |(_, facts)| facts.api.flannel_daemonsets.clone()),
+    }
+}
+
+/// The API server's version and the CA's key: of the control plane that answers, else of the files of one that does not.
+fn of_cluster(answering: Option<&NodeFacts>, any: Option<&NodeFacts>) -> (Fact<String>, Fact<String>) {
+    let version =
+        answering.map_or_else(|| Fact::unknown("no control plane answered"), |facts| facts.api.version.clone());
+    let published = answering
+        .map_or_else(|| Fact::unknown("no control plane was read"), |facts| facts.api.cluster_info_ca_sha256.clone());
+    let on_disk = || any.map_or_else(Fact::default, |facts| facts.certs.ca.key_sha256.clone());
+    (version, published.or_else(on_disk))
+}
+
+const NO_CONTROL_PLANE: &str = "no control plane was read";
+
+#[cfg(test)]
+mod tests;

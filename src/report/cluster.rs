@@ -1,0 +1,193 @@
+//! The cluster below the wide table: what the nodes say about each other. What all have alike takes one line or none.
+
+use std::io::{self, Write};
+
+use crate::diagnose::matrix::{Drift, VersionRow};
+use crate::diagnose::outliers::{Configuration, Group};
+use crate::names;
+use crate::report::grid;
+use crate::report::model::Report;
+use crate::report::model::cluster::{ClusterReport, FlannelPods, Inventory, NodeDifferences};
+use crate::report::notes::{self, Line};
+use crate::report::style::{Style, Tone};
+use crate::verdict::Phase;
+
+const INDENT: usize = 2;
+/// A group's lines stand below it.
+const DEEPER: usize = 4;
+
+/// Writes all of it; `false` when there is nothing to say.
+pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io::Result<bool> {
+    let Some(cluster) = &report.cluster else { return Ok(false) };
+    let mut paper = Paper { style, out };
+    versions(&cluster.versions, &mut paper)?;
+    configurations(&cluster.configurations, &mut paper)?;
+    if let Some(flannel) = &cluster.flannel {
+        pods(flannel, &mut paper)?;
+    }
+    inventory(&cluster.inventory, &mut paper)?;
+    siblings(cluster, &mut paper)?;
+    Ok(true)
+}
+
+struct Paper<'a, W> {
+    style: &'a Style,
+    out: &'a mut W,
+}
+
+impl<W: Write> Paper<'_, W> {
+    fn heading(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", self.style.paint(Tone::Heading, text))
+    }
+
+    fn line(&mut self, indent: usize, key: &'static str, text: &str, tone: Tone) -> io::Result<()> {
+        let line = Line { key, text: self.style.text(text).into_owned(), tone };
+        grid::write_spaces(self.out, indent)?;
+        notes::write_line(&line, indent, self.style, self.out)
+    }
+}
+
+fn folded<'n>(nodes: impl IntoIterator<Item = &'n str>) -> String {
+    names::fold(nodes).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn versions(rows: &[VersionRow], paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    paper.heading("versions")?;
+    for row in rows {
+        let all = row.values.first().filter(|_| row.drift == Drift::None);
+        if let Some(all) = all {
+            paper.line(INDENT, row.component.label(), &all.value, Tone::Dim)?;
+            continue;
+        }
+        for value in &row.values {
+            let tone = if value.minority { Tone::Warn } else { Tone::Plain };
+            let mark = if value.minority { " (few)" } else { "" };
+            let nodes = folded(value.nodes.iter().map(String::as_str));
+            paper.line(INDENT, row.component.label(), &format!("{}{mark}: {nodes}", value.value), tone)?;
+        }
+    }
+    Ok(())
+}
+
+fn configurations(all: &[Configuration], paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    let split: Vec<&Configuration> = all.iter().filter(|one| one.groups.len() > 1).collect();
+    if split.is_empty() {
+        return Ok(());
+    }
+    paper.heading("configurations that differ")?;
+    for configuration in split {
+        let version = if configuration.version.is_empty() { "" } else { " " };
+        let of = format!(
+            "{}{version}{} of {}s",
+            configuration.part.label(),
+            configuration.version,
+            configuration.role.label()
+        );
+        let Some((first, others)) = configuration.groups.split_first() else { continue };
+        let nodes = folded(first.nodes.iter().map(String::as_str));
+        paper.line(INDENT, "", &format!("{of}, as on {nodes}"), Tone::Plain)?;
+        for group in others {
+            self::group(group, paper)?;
+        }
+        if configuration.more > 0 {
+            let more = format!(
+                "{} {} more kinds (-o json shows the hash of each node)",
+                paper.style.ellipsis(),
+                configuration.more
+            );
+            paper.line(DEEPER, "", &more, Tone::Dim)?;
+        }
+    }
+    Ok(())
+}
+
+fn group(group: &Group, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    let nodes = folded(group.nodes.iter().map(String::as_str));
+    let (mark, tone) = if group.outlier { (" (few)", Tone::Warn) } else { ("", Tone::Plain) };
+    paper.line(DEEPER, "", &format!("otherwise on {nodes}{mark}"), tone)?;
+    for difference in &group.differences {
+        if let Some(there) = &difference.there {
+            paper.line(DEEPER + INDENT, "-", there, Tone::Dim)?;
+        }
+        if let Some(here) = &difference.here {
+            paper.line(DEEPER + INDENT, "+", here, Tone::Plain)?;
+        }
+    }
+    if group.more > 0 {
+        let more = format!("{} {} more lines", paper.style.ellipsis(), group.more);
+        paper.line(DEEPER + INDENT, "", &more, Tone::Dim)?;
+    }
+    Ok(())
+}
+
+fn pods(flannel: &FlannelPods, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    if flannel.daemonsets.is_empty() && flannel.missing.is_empty() {
+        return Ok(());
+    }
+    paper.heading("flannel's pods")?;
+    let number = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+    for set in &flannel.daemonsets {
+        let (desired, current, ready) = (number(set.desired), number(set.current), number(set.ready));
+        let tone = if desired == current && current == ready { Tone::Dim } else { Tone::Warn };
+        paper.line(INDENT, "", &format!("{}: {desired} wanted, {current} there, {ready} ready", set.name), tone)?;
+    }
+    for missing in &flannel.missing {
+        let text = format!("none on {}: {}", missing.node, missing.detail);
+        paper.line(INDENT, "", &text, Tone::Fail)?;
+    }
+    Ok(())
+}
+
+fn inventory(inventory: &Inventory, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    let not_in_run = inventory.not_in_run.as_deref().unwrap_or_default();
+    if not_in_run.is_empty() && inventory.not_in_cluster.is_empty() {
+        return Ok(());
+    }
+    paper.heading("inventory and cluster")?;
+    if !not_in_run.is_empty() {
+        let nodes = folded(not_in_run.iter().map(String::as_str));
+        paper.line(INDENT, "", &format!("in the cluster, not in this run: {nodes}"), Tone::Plain)?;
+    }
+    let strangers = |joined: bool| {
+        let is_joined = |phase: Option<Phase>| matches!(phase, Some(Phase::JoinedNotReady | Phase::Ready));
+        let of = inventory.not_in_cluster.iter().filter(|node| is_joined(node.phase) == joined);
+        folded(of.map(|node| node.node.as_str()))
+    };
+    let (joined, waiting) = (strangers(true), strangers(false));
+    if !joined.is_empty() {
+        paper.line(INDENT, "", &format!("joined, and the cluster does not know them: {joined}"), Tone::Fail)?;
+    }
+    if !waiting.is_empty() {
+        paper.line(INDENT, "", &format!("not joined: {waiting}"), Tone::Dim)?;
+    }
+    Ok(())
+}
+
+fn siblings(cluster: &ClusterReport, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    if cluster.siblings.is_empty() {
+        return Ok(());
+    }
+    paper.heading("failing nodes against healthy ones")?;
+    // Nodes that differ alike are said once.
+    let mut groups: Vec<(&NodeDifferences, Vec<&str>)> = Vec::new();
+    for node in &cluster.siblings {
+        match groups.iter_mut().find(|(first, _)| first.differences == node.differences) {
+            Some((_, nodes)) => nodes.push(&node.node),
+            None => groups.push((node, vec![&node.node])),
+        }
+    }
+    for (first, nodes) in groups {
+        paper.line(INDENT, "", &folded(nodes), Tone::Plain)?;
+        for difference in &first.differences {
+            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+            let (here, there) = (value(&difference.here), value(&difference.there));
+            let (agree, of) = (difference.healthy, difference.of);
+            let text = format!("{}: {here}, healthy {there} ({agree} of {of})", difference.path);
+            paper.line(DEEPER, "", &text, Tone::Plain)?;
+        }
+    }
+    Ok(())
+}
