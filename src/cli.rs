@@ -10,6 +10,7 @@ use crate::duration::parse as duration;
 use crate::report::Format;
 use crate::report::outputs::OutputsFormat;
 use crate::report::style::ColorChoice;
+use crate::upgrade::version::Target;
 
 /// Sweep the nodes of Kubernetes clusters over SSH: what is wrong, why, and what to type next.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Probe all nodes at once and print the cluster-wide table
     Sweep(SweepArgs),
+    /// Say which nodes may be upgraded to a version of Kubernetes, and what stands in the way
+    Preflight(PreflightArgs),
     /// Run any command on all nodes and fold equal outputs
     Exec(ExecArgs),
     /// Say why a `kubeadm join` failed, from what it printed
@@ -85,6 +88,21 @@ pub struct SweepArgs {
     pub bounds: BoundsArgs,
     #[command(flatten)]
     pub keep: KeepArgs,
+}
+
+/// Looks at the cluster as `sweep` does, and measures what it finds by the target.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A node is blocked when a check of severity blocker or high fails on it, whether the target brings that about or not.
+Read the control plane too: without it nobody knows the cluster's own version. `seaworthy explain upgrade` lists the checks.
+
+Exit codes: 0 all may be upgraded, 2 some are blocked or could not be judged, 4 hosts unreachable (6 both).")]
+pub struct PreflightArgs {
+    /// The version to upgrade to: `1.35`, `v1.35` or `1.35.2`; with --from by default the one of that run
+    #[arg(long, value_name = "VERSION", required_unless_present = "from")]
+    pub to: Option<Target>,
+    #[command(flatten)]
+    pub sweep: SweepArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

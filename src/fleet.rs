@@ -13,6 +13,7 @@ use crate::record::Record;
 use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
 use crate::run::RunFile;
+use crate::upgrade;
 use crate::verdict::{Phase, Verdict};
 
 /// Judges all records together, as one node's facts can say something about another.
@@ -20,6 +21,9 @@ pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
     let mut facts: BTreeMap<String, NodeFacts> =
         records.iter().map(|record| (record.name.clone(), facts::parse(record))).collect();
     let cluster = cluster::view(&facts);
+    if let Some(target) = run.target {
+        upgrade::derived::measure(target, &mut facts, &cluster);
+    }
     let mut phases: Vec<Option<Phase>> = Vec::with_capacity(records.len());
     let mut judged: Vec<NodeFindings> = Vec::with_capacity(records.len());
     for record in records {
@@ -60,6 +64,7 @@ pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
     let mut report = Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes);
     report.cluster = ClusterReport::of(&cluster, &report.nodes, records);
     report.changed_checks = changed(checks);
+    report.run.gate = run.target.map(|target| upgrade::gate::Gate::of(target, &report.nodes));
     report
 }
 

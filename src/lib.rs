@@ -40,4 +40,5 @@ pub mod target;
 pub mod text;
 pub mod timings;
 pub mod ui;
+pub mod upgrade;
 pub mod verdict;

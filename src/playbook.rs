@@ -7,6 +7,9 @@ use serde::Deserialize;
 /// The playbook of `seaworthy sweep`.
 pub const HEALTH_SWEEP: &str = include_str!("../playbooks/health-sweep.yaml");
 
+/// The playbook of `seaworthy preflight`.
+pub const PRE_UPGRADE: &str = include_str!("../playbooks/pre-upgrade.yaml");
+
 /// One playbook.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,10 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_playbook_reads_all_hosts_and_sections() {
+    fn the_built_in_playbooks_read_all_hosts_and_sections() {
         let playbook = parse(HEALTH_SWEEP).unwrap();
         assert_eq!((playbook.name.as_str(), playbook.hosts.as_str()), ("health-sweep", "all"));
         assert_eq!(playbook.gather, [Gather::All]);
+        let playbook = parse(PRE_UPGRADE).unwrap();
+        assert_eq!((playbook.name.as_str(), playbook.hosts.as_str()), ("pre-upgrade", "all"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::record::Record;
 use crate::target::Role;
+use crate::upgrade::version::Target;
 
 mod saved;
 
@@ -49,6 +50,9 @@ pub struct RunFile {
     /// The inventory's sources, for `--rerun` from anywhere; empty when one of them cannot be read again.
     #[serde(default)]
     pub sources: Vec<String>,
+    /// The version to upgrade to that the nodes were measured by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
 }
 
 impl RunFile {
@@ -64,6 +68,7 @@ impl RunFile {
             duration_ms: None,
             hosts,
             sources,
+            target: None,
         }
     }
 }
@@ -227,6 +232,7 @@ mod tests {
     fn a_saved_run_reads_back_as_it_was() {
         let runs = tempfile::tempdir().unwrap();
         let mut file = RunFile::new("sweep", SystemTime::UNIX_EPOCH, vec![host("a"), host("b/../c")], vec![]);
+        file.target = "1.35".parse().ok();
         let writer = Writer::create(runs.path(), file.clone()).unwrap();
         let other = Writer::create(runs.path(), RunFile { command: "exec".to_owned(), ..file.clone() }).unwrap();
         assert_ne!(other.directory(), writer.directory(), "two runs of one second are two runs");
@@ -239,7 +245,7 @@ mod tests {
 
         let saved = Saved::load(&directory).unwrap();
         assert_eq!(saved.records, [record("a"), record("b/../c")]);
-        assert_eq!(saved.run.duration_ms, Some(1234));
+        assert_eq!((saved.run.duration_ms, saved.run.target), (Some(1234), file.target));
         assert!(saved.damaged.is_empty());
         assert_eq!(find(runs.path(), "last", Some("sweep")).unwrap(), directory);
         assert_eq!(find(runs.path(), "19700101", None).unwrap(), directory);
@@ -297,6 +303,7 @@ mod tests {
             duration_ms: None,
             hosts: vec![],
             sources: vec![],
+            target: None,
         };
         fs::write(directory.path().join("run.json"), serde_json::to_string(&run).unwrap()).unwrap();
         assert!(matches!(Saved::load(directory.path()), Err(RunError::Newer { .. })));

@@ -67,7 +67,8 @@ pub(super) fn judge(
         }
     };
     let of_role = roles.is_empty() || roles.iter().any(|role| check.roles.contains(role));
-    if !of_role || phase.is_some_and(|phase| !check.phases.contains(&phase)) {
+    let of_sweep = !check.needs_target() || !document["upgrade"].is_null();
+    if !of_role || !of_sweep || phase.is_some_and(|phase| !check.phases.contains(&phase)) {
         return finding(Verdict::NotApplicable, String::new(), Vec::new());
     }
     let failing = run(&check.fail, context);

@@ -183,6 +183,12 @@ impl Check {
         self.message.text()
     }
 
+    /// It measures a node by a version to upgrade to, so that it does not apply where none is given.
+    pub fn needs_target(&self) -> bool {
+        let named = self.fail.paths.iter().chain(self.warn.iter().flat_map(|warn| &warn.paths));
+        self.area() == "upgrade" || named.into_iter().any(|path| path.split('.').next() == Some("upgrade"))
+    }
+
     /// Whether its failure can bring about a failure of `id`.
     pub fn may_explain(&self, id: &str) -> bool {
         self.explains.iter().any(|edge| edge.id == id)

@@ -46,6 +46,10 @@ pub(super) static ROOT: LazyLock<Shape> = LazyLock::new(|| {
         return Shape::Any;
     };
     fields.insert("member".to_owned(), from_schema(schemars::schema_for!(Member).as_value()));
+    // Checks that name it are judged only when it is there.
+    if let Some(upgrade) = fields.get_mut("upgrade") {
+        upgrade.nullable = false;
+    }
     let phase = Field { shape: Shape::Text, nullable: true };
     let roles = Field::of(Shape::List(Box::new(Field::of(Shape::Text))));
     let failure = Field { nullable: true, ..from_schema(schemars::schema_for!(Failure).as_value()) };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::common::{self, Bounds};
-use super::sweep::{Show, Sweep};
+use super::sweep::{Purpose, Show, Sweep};
 use super::{Context, hosts};
 use crate::checks::Checks;
 use crate::cli::{DemoArgs, HostsArgs};
@@ -60,6 +60,7 @@ pub(super) fn run(
         sources: Vec::new(),
         warnings: chosen.warnings,
         checks: Checks::built_in()?,
+        purpose: Purpose::Sweep,
         show: Show { format: args.output, style: common::style(context.terminal, context.environment) },
     };
     let code = sweep.run(context, quit)?;

@@ -39,7 +39,8 @@ pub(super) fn run(
     let config = hosts::configuration(context.environment)?;
     if let Some(wanted) = &args.from {
         let runs = common::runs_directory(None, &config.config, context.environment).unwrap_or_default();
-        let (run, records) = sweep::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
+        let (mut run, records) = sweep::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
+        run.target = None;
         let named = select(&run, &args.nodes, context)?;
         refuse_many(&named, log.as_ref())?;
         let checks = common::checks(&args.checks, &run.sources)?;
@@ -52,6 +53,7 @@ pub(super) fn run(
     let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
     let checks = common::checks(&args.checks, &chosen.sources)?;
     let sweep = Sweep {
+        purpose: sweep::Purpose::Sweep,
         planned: common::plan(&chosen.inventory, &read, &overrides),
         bounds: Bounds::new(&args.bounds, &config.config),
         keep: None,

@@ -17,6 +17,7 @@ mod explain;
 mod hosts;
 pub mod inventory;
 mod join_log;
+mod preflight;
 mod sweep;
 
 /// What every subcommand gets: how to talk to the terminal, where it runs, and which values clap took from where.
@@ -58,7 +59,8 @@ fn dispatch(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Sweep(args) => return sweep::run(args, context, quit),
+        Command::Sweep(args) => return sweep::run(args, sweep::Purpose::Sweep, context, quit),
+        Command::Preflight(args) => return preflight::run(args, context, quit),
         Command::Exec(args) => return exec::run(args, context, quit),
         Command::Diagnose(args) => return diagnose::run(args, context, quit),
         Command::Demo(args) => return demo::run(args, context, quit),

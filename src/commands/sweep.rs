@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context as _;
 use futures::{StreamExt, pin_mut};
 
-use super::common::{self, Bounds, Fleet, Planned};
+use super::common::{self, Bounds, Fleet, Planned, UsageError};
 use super::{Context, hosts};
 use crate::checks::Checks;
 use crate::cli::{HostsArgs, Rerun, SweepArgs};
@@ -30,9 +30,43 @@ use crate::run::{self, PlannedHost, RunFile, Saved, Writer};
 use crate::ssh::UnknownKey;
 use crate::ssh::known_hosts::{KnownHosts, Learned};
 use crate::ui::{Event, Events};
+use crate::upgrade::gate::Gate;
+use crate::upgrade::version::Target;
+
+/// What hosts are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Sweep,
+    /// To be upgraded to that version; `None` for the one of the saved run.
+    Preflight(Option<Target>),
+}
+
+impl Purpose {
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Sweep => "sweep",
+            Self::Preflight(_) => "preflight",
+        }
+    }
+
+    const fn playbook(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sweep => ("health-sweep", playbook::HEALTH_SWEEP),
+            Self::Preflight(_) => ("pre-upgrade", playbook::PRE_UPGRADE),
+        }
+    }
+
+    const fn target(self) -> Option<Target> {
+        match self {
+            Self::Sweep => None,
+            Self::Preflight(target) => target,
+        }
+    }
+}
 
 pub(super) fn run(
     args: &SweepArgs,
+    purpose: Purpose,
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
@@ -42,12 +76,15 @@ pub(super) fn run(
     if let Some(wanted) = &args.from {
         // A path needs no directory of runs.
         let runs = runs().unwrap_or_default();
-        return replay(&run::find(&runs, wanted, Some("sweep"))?, args, context, show);
+        // Any run will do for a preflight, also one that was made for another target.
+        let command = if purpose == Purpose::Sweep { Some("sweep") } else { None };
+        return replay(&run::find(&runs, wanted, command)?, args, purpose, context, show);
     }
     let earlier = args.rerun.map(|which| earlier(&runs()?, which, args)).transpose()?;
     let remembered = earlier.as_ref().map(|earlier| earlier.sources.as_slice()).unwrap_or_default();
-    let playbook = playbook::parse(playbook::HEALTH_SWEEP)
-        .map_err(|reason| anyhow::anyhow!("the built-in playbook health-sweep is wrong: {reason}"))?;
+    let (name, text) = purpose.playbook();
+    let playbook =
+        playbook::parse(text).map_err(|reason| anyhow::anyhow!("the built-in playbook {name} is wrong: {reason}"))?;
     let chosen = hosts::choose(&args.hosts, Some(&playbook.hosts), remembered, &config, context.environment)?;
     let wanted: Vec<HostId> = match &earlier {
         Some(earlier) => {
@@ -76,6 +113,7 @@ pub(super) fn run(
         sources: chosen.sources,
         warnings: chosen.warnings,
         checks,
+        purpose,
         show,
     };
     sweep.run(context, quit)
@@ -97,6 +135,7 @@ pub(super) struct Sweep<'s> {
     pub(super) sources: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) checks: Checks,
+    pub(super) purpose: Purpose,
     pub(super) show: Show,
 }
 
@@ -104,7 +143,7 @@ impl Sweep<'_> {
     pub(super) fn run(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<ExitCode> {
         let (show, swept) = (self.show, self.collect(context, quit)?);
         let report = fleet::report(&swept.run, &swept.records, &swept.checks);
-        show.print(&report, &swept.records, context)?;
+        show.print(&report, &swept.records, &swept.checks, context)?;
         Ok(swept.end(&report, context))
     }
 
@@ -116,7 +155,8 @@ impl Sweep<'_> {
             events.send(Event::Warning(warning));
         }
         let hosts: Vec<PlannedHost> = self.planned.iter().map(|planned| planned.host.clone()).collect();
-        let run_file = RunFile::new("sweep", started.0, hosts, self.sources);
+        let mut run_file = RunFile::new(self.purpose.command(), started.0, hosts, self.sources);
+        run_file.target = self.purpose.target();
         let writer = self.keep.and_then(|runs| match Writer::create(runs, run_file.clone()) {
             Ok(writer) => Some(writer),
             Err(error) => {
@@ -171,8 +211,13 @@ impl Swept {
         if let Some(directory) = self.kept.filter(|_| !context.terminal.quiet) {
             let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
         }
-        if self.interrupted { ExitCode::Interrupted } else { ExitCode::from_counts(&report.run.counts) }
+        if self.interrupted { ExitCode::Interrupted } else { exit_code(report) }
     }
+}
+
+fn exit_code(report: &Report) -> ExitCode {
+    let counts = || ExitCode::from_counts(&report.run.counts);
+    report.run.gate.as_ref().map_or_else(counts, Gate::exit_code)
 }
 
 /// Reads all hosts; the records are in the order of the hosts.
@@ -278,9 +323,16 @@ fn confirm(question: &str, events: &Events) -> bool {
 }
 
 impl Show {
-    fn print(self, report: &Report, records: &[Record], context: &Context<'_>) -> anyhow::Result<()> {
+    fn print(self, report: &Report, records: &[Record], checks: &Checks, context: &Context<'_>) -> anyhow::Result<()> {
         common::print(|mut out| {
-            report::write(self.format, report, &self.style, &mut out)?;
+            match (&report.run.gate, self.format) {
+                (Some(gate), Format::Table) => report::gate::write(report, gate, checks, &self.style, &mut out)?,
+                (Some(gate), Format::Wide) => {
+                    report::write(self.format, report, &self.style, &mut out)?;
+                    report::gate::write_lines(report, gate, checks, &self.style, &mut out)?;
+                }
+                _ => report::write(self.format, report, &self.style, &mut out)?,
+            }
             if matches!(self.format, Format::Table | Format::Wide) {
                 if context.terminal.verbose > 0 {
                     writeln!(out)?;
@@ -296,12 +348,24 @@ impl Show {
 }
 
 /// Prints a saved run again.
-fn replay(directory: &Path, args: &SweepArgs, context: &Context<'_>, show: Show) -> anyhow::Result<ExitCode> {
-    let (run, records) = load(directory, &args.hosts, context)?;
+fn replay(
+    directory: &Path,
+    args: &SweepArgs,
+    purpose: Purpose,
+    context: &Context<'_>,
+    show: Show,
+) -> anyhow::Result<ExitCode> {
+    let (mut run, records) = load(directory, &args.hosts, context)?;
+    run.target = match purpose {
+        Purpose::Sweep => None,
+        Purpose::Preflight(target) => Some(target.or(run.target).ok_or_else(|| {
+            UsageError::new(format!("the run {} was made for no target; name one, like --to 1.35", run.id))
+        })?),
+    };
     let checks = common::checks(&args.checks, &run.sources)?;
     let report = fleet::report(&run, &records, &checks);
-    show.print(&report, &records, context)?;
-    Ok(ExitCode::from_counts(&report.run.counts))
+    show.print(&report, &records, &checks, context)?;
+    Ok(exit_code(&report))
 }
 
 /// A saved run, within the limit.

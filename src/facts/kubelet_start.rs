@@ -1,9 +1,7 @@
 //! What the kubelet's next start depends on: its program, its flags, its runtime's socket, and what ended it last time.
 
-use std::sync::LazyLock;
-
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Fact;
 use super::kubelet_config::KubeletConfig;
@@ -13,6 +11,7 @@ use super::permissions::Permissions;
 use super::read::{Reader, clip};
 use super::unit::{Process, Unit};
 use super::wiring::ConfiguredFlag;
+use crate::upgrade::policy::Policy;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Start {
@@ -104,19 +103,10 @@ fn executable_runs(sources: &Sources<'_>, executable: &Fact<String>) -> Fact<boo
     })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RemovedFlag {
-    flag: String,
-    removed_in: u32,
-}
-
+/// By the program's own table, which a test holds to be well-formed.
 fn is_removed(flag: &str, minor: u32) -> bool {
-    static TABLE: LazyLock<Vec<RemovedFlag>> = LazyLock::new(|| {
-        #[expect(clippy::expect_used, reason = "the table is a constant of this program, read by its tests")]
-        serde_yaml::from_str(include_str!("../../playbooks/kubelet-flags.yaml")).expect("the table is well-formed")
-    });
-    TABLE.iter().any(|removed| removed.flag == flag && minor >= removed.removed_in)
+    let row = Policy::built_in().ok().and_then(|policy| policy.removed_flag(flag));
+    row.is_some_and(|row| minor >= row.removed_in.0)
 }
 
 /// The running command line decides, then the flags of files, then the configuration.

@@ -15,6 +15,7 @@ mod blocks;
 pub mod certs;
 pub mod cluster;
 pub mod cni;
+pub mod components;
 pub mod configuration;
 pub mod containerd;
 pub mod containerd_config;
@@ -96,6 +97,9 @@ pub struct NodeFacts {
     pub reach: reach::Reach,
     /// Hashes to compare nodes by.
     pub configuration: configuration::Configuration,
+    pub components: components::Components,
+    /// Measured by the version to upgrade to; `null` when none is asked about.
+    pub upgrade: Option<crate::upgrade::derived::Upgrade>,
 }
 
 /// What a record says. A record without a probe gives facts that are all unknown.
@@ -112,6 +116,7 @@ pub fn parse(record: &Record) -> NodeFacts {
     let system = system::System::parse(reader, now);
     let host = cni::Host { arch: &identity.arch, permissions: &permissions, uptime: &system.uptime, now };
     let cni = cni::Cni::parse(reader, &containerd, &host);
+    let kubelet = kubelet::Kubelet::parse(reader, &permissions, &packages, &containerd, now);
     let mut facts = NodeFacts {
         reading: reading::Reading::parse(record, reader, &identity, &network),
         system,
@@ -119,7 +124,7 @@ pub fn parse(record: &Record) -> NodeFacts {
         disk: disk::Disk::parse(reader, containerd.root()),
         flannel: flannel::Flannel::parse(reader, &network, &cni),
         nfs: nfs::Nfs::parse(reader, &network, identity.has_tool("mount.nfs")),
-        kubelet: kubelet::Kubelet::parse(reader, &permissions, &packages, &containerd, now),
+        components: components::Components::parse(reader, &kubelet, now),
         certs: certs::Certs::parse(reader, now),
         kernel: kernel::Kernel::parse(reader),
         time: time::Time::parse(record, reader),
@@ -130,6 +135,8 @@ pub fn parse(record: &Record) -> NodeFacts {
         api,
         kubeadm,
         reach: reach::Reach::parse(record, now),
+        upgrade: None,
+        kubelet,
         identity,
         permissions,
         containerd,

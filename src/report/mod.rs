@@ -8,6 +8,7 @@
 //! - `markdown`, `html`: documents. `details` says facts in words, `groups` puts nodes with equal problems together.
 //! - `json`, `jsonl`, `yaml`, `name`: for scripts. [`schema`] describes the first two.
 //! - `junit`, `prometheus`: for machines that watch.
+//! - [`gate`]: the answer to whether nodes may be upgraded, instead of the table.
 //! - [`timings`]: where the time went.
 //! - [`outputs`]: the folded outputs of `exec`.
 //!
@@ -17,6 +18,7 @@ mod causes;
 mod closing;
 mod cluster;
 mod details;
+pub mod gate;
 mod grid;
 mod groups;
 pub(crate) mod html;

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::names;
 use crate::target::Role;
 use crate::timings::Timings;
+use crate::upgrade::gate::Gate;
 use crate::verdict::{Area, AreaCell, Phase, Verdict};
 use cluster::ClusterReport;
 
@@ -48,7 +49,7 @@ impl Report {
     ) -> Self {
         nodes.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| names::natural_cmp(&a.name, &b.name)));
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes) };
+        let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes), gate: None };
         Self { schema: REPORT_SCHEMA, run, changed_checks: Vec::new(), root_causes, cluster: None, nodes }
     }
 
@@ -89,6 +90,9 @@ pub struct RunInfo {
     pub started: String,
     pub duration_ms: u64,
     pub counts: Counts,
+    /// Which nodes may be upgraded, and to what; not there in a plain sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 /// How many nodes ended in which way. `total` is the sum of the others.

@@ -19,6 +19,8 @@ mod inventory;
 #[cfg(test)]
 mod join_log;
 #[cfg(test)]
+mod preflight;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod report;
