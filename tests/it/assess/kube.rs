@@ -208,6 +208,16 @@ fn faults_of_the_kubelet_and_the_api() {
                 Verdict::Warn,
                 "disabled",
             ),
+        ],
+    );
+}
+
+#[test]
+fn faults_of_what_starts_the_kubelet() {
+    check(
+        "healthy",
+        "homelab",
+        &[
             (
                 "it is masked and stopped",
                 &[
@@ -269,6 +279,16 @@ fn faults_of_the_kubelet_and_the_api() {
                 Verdict::Fail,
                 "removed flag",
             ),
+        ],
+    );
+}
+
+#[test]
+fn faults_of_the_kubelets_surroundings() {
+    check(
+        "healthy",
+        "homelab",
+        &[
             (
                 "it is told to use a runtime that is not there",
                 &[

@@ -138,8 +138,8 @@ fn what_only_a_log_tells_fails_with_certainty_and_explains_the_join() {
         ),
     ];
     for (id, log) in cases {
-        let (findings, causes) = with_log(sound(), Phase::Prepared, &log);
-        let root = causes.first().unwrap_or_else(|| panic!("{id}: nothing fails: {log}"));
+        let (findings, roots) = with_log(sound(), Phase::Prepared, &log);
+        let root = roots.first().unwrap_or_else(|| panic!("{id}: nothing fails: {log}"));
         assert_eq!((root.id.as_str(), root.confidence), (id, Confidence::Certain), "{log}\n{:?}", failing(&findings));
         assert!(
             root.explains.iter().any(|consequence| consequence.id == "join/failed"),
