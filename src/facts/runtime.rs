@@ -31,8 +31,9 @@ pub enum Service {
 /// An image that could not be pulled because its registry could not be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PullFailure {
-    /// containerd's own line.
-    pub line: String,
+    pub image: Fact<String>,
+    /// The last part of containerd's own words: `dial tcp 192.0.2.7:443: i/o timeout`.
+    pub reason: String,
     /// Seconds since then.
     pub age: Fact<i64>,
 }
@@ -165,8 +166,11 @@ pub(super) fn pull_failure(reader: Reader<'_>, now: Option<i64>) -> Fact<PullFai
         Fact::from_option(failed.map(|line| {
             let at = line.split(['.', ' ']).next().and_then(|seconds| seconds.parse::<i64>().ok());
             let age = now.zip(at).map(|(now, at)| now.saturating_sub(at).max(0));
+            let image = line.split_once("PullImage \\\"").and_then(|(_, rest)| rest.split(['\\', '"']).next());
+            let reason = line.rfind("dial tcp").or_else(|| line.rfind("failed to pull")).map_or(line, |at| &line[at..]);
             PullFailure {
-                line: clip(line, 400),
+                image: Fact::from_option(image.filter(|image| !image.is_empty()).map(|image| clip(image, 200))),
+                reason: clip(reason.trim_end_matches('"'), 300),
                 age: age.map_or_else(|| Fact::unknown("the line has no time"), Fact::Known),
             }
         }))
@@ -249,7 +253,9 @@ mod tests {
         let text = "invocation=a\n1000.5 n containerd[1]: level=error msg=\"PullImage \\\"a\\\" failed\" error=\"failed to pull and unpack image: dial tcp: i/o timeout\"\n\
                     1300.0 n containerd[1]: error=\"failed to pull and unpack image: not found\"\n";
         let failure = pull_failure(Reader::new(&record(&[("log", "containerd", text)])), Some(1600));
-        assert_eq!(failure.known().unwrap().age, Fact::Known(600));
+        let failure = failure.known().unwrap();
+        assert_eq!((&failure.age, &failure.image), (&Fact::Known(600), &Fact::Known("a".to_owned())));
+        assert_eq!(failure.reason, "dial tcp: i/o timeout");
         let record = record(&[("log", "containerd", "invocation=a\n1 n containerd[1]: not found\n")]);
         assert_eq!(pull_failure(Reader::new(&record), Some(1600)), Fact::Absent);
     }
