@@ -6,8 +6,8 @@
 //!
 //! - `read`, `listing`: sections, keys and listings of `docs/probe.md` as three-valued texts.
 //! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `kernel_log`,
-//!   `containerd_config`, `crictl`, `libcni`, `elf`, `unit`, `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the
-//!   kubelet's own.
+//!   `containerd_config`, `crictl`, `runtime`, `host_firewall`, `libcni`, `plugins`, `leases`, `vtep`, `elf`, `unit`,
+//!   `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the kubelet's own.
 //! - [`cluster`]: what the records of a whole run say together.
 
 pub mod api;
