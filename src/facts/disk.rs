@@ -340,7 +340,7 @@ mod tests {
     fn the_tightest_disk_is_the_one_nearest_to_its_limit() {
         let record = record_of(vec![
             section("df", "/", 0, "1000 100 900 10 9 ext4 /dev/sda1"),
-            section("df", "/var/lib/containerd", 0, "10485760 8800000 1677721 100 50 nfs4 nas:/c"),
+            section("df", "/var/lib/containerd", 0, "10485760 8800000 1677722 100 50 nfs4 nas:/c"),
             section("df", "/var/lib/kubelet", 0, "1048576 900000 115343 0 0 btrfs /dev/sdc1"),
             section("df", "/run", 0, "1000 970 30 100 90 tmpfs tmpfs"),
         ]);

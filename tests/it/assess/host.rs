@@ -1,6 +1,11 @@
 //! Faults below Kubernetes.
 
+use std::path::Path;
+
+use seaworthy::checks::Severity;
 use seaworthy::failure::{Failure, FailureKind};
+use seaworthy::probe::{self, Limits, Nonce};
+use seaworthy::record::Record;
 use seaworthy::verdict::{Area, Verdict};
 
 use super::Change::{Add, Code, Drop, Text};
@@ -95,7 +100,7 @@ fn faults_of_mounts_and_disk() {
                 Verdict::Fail,
                 "100% of 234G",
             ),
-            ("no inodes left", &[Text("df", "", " 30380112 ", " 12 ")], Area::Disk, Verdict::Fail, "inodes 0%"),
+            ("no inodes left", &[Text("df", "", " 30380112 ", " 12 ")], Area::Disk, Verdict::Fail, "inodes 0% left"),
             ("df hangs", &[Code("df", "/var/lib/containerd", 124)], Area::Disk, Verdict::Fail, "hung"),
         ],
     );
@@ -141,6 +146,26 @@ fn every_way_not_to_reach_a_node_has_a_name_of_its_own() {
         let said: Vec<&str> = node.findings.iter().map(|finding| finding.id.as_str()).collect();
         assert!(said.len() == 1 && said[0].starts_with("ssh/"), "{kind}: {said:?}");
         assert_eq!(node.verdict, Verdict::Unknown, "{kind}");
+    }
+}
+
+/// Nodes in containers: without a time service, with a kernel whose modules they do not see, one read by `nobody`.
+#[test]
+fn recorded_nodes_in_containers_have_no_fault_below_kubernetes() {
+    const AREAS: [&str; 7] = ["ssh", "identity", "system", "time", "mounts", "disk", "permissions"];
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures");
+    let nonce = Nonce::from_hex("00112233445566778899aabbccddeeff").unwrap();
+    for name in ["control-plane-root", "worker-root", "standalone-root", "worker-nobody"] {
+        let bytes = std::fs::read(dir.join(format!("{name}.txt"))).unwrap();
+        let mut record = Record::blank(name.to_owned(), Vec::new(), None);
+        record.probe = Some(probe::read(&bytes, b"", &nonce, &Limits::DEFAULT).unwrap());
+        let report = report(&[record]);
+        let faults = report.nodes[0].findings.iter().filter(|finding| {
+            let area = finding.id.split('/').next().unwrap();
+            finding.is_fault() && finding.severity != Severity::Low && AREAS.contains(&area)
+        });
+        let said: Vec<String> = faults.map(|finding| format!("{}: {}", finding.id, finding.message)).collect();
+        assert_eq!(said, [""; 0], "{name}");
     }
 }
 
