@@ -66,6 +66,10 @@ EOF
     echo 10.244.1.5 >/var/lib/cni/networks/cbr0/last_reserved_ip.0
     echo x >/var/lib/cni/networks/cbr0/10.244.1.4
     printf 'net.ipv4.ip_forward = 0\nkernel.sysrq = 1\n' >/etc/sysctl.d/90-test.conf
+    mkdir -p /etc/systemd/system/timers.target.wants
+    echo x >/etc/systemd/system/timers.target.wants/auto-sleep.timer
+    echo x >/etc/systemd/system/timers.target.wants/backup.timer
+    printf '[Login]\n#IdleAction=ignore\nIdleAction=suspend\n' >/etc/systemd/logind.conf
 "#;
 
 #[test]
@@ -117,6 +121,8 @@ fn a_made_up_worker_is_read_as_the_page_says_and_its_secrets_stay_there() {
             "- --secure-port=6443\n- --etcd-password=[redacted]\nimage: registry.k8s.io/kube-apiserver:v1.29.15"
         );
         assert_eq!(text_of(&capture, "sysctl-file", "/etc/sysctl.d/90-test.conf"), "net.ipv4.ip_forward = 0");
+        assert_eq!(key(&capture, "suspend", "sleep_timers"), Some("=auto-sleep.timer"), "{shell:?}");
+        assert_eq!(key(&capture, "suspend", "idle_action"), Some("=suspend"), "{shell:?}");
         assert_eq!(text_of(&capture, "cni-leases", "cbr0"), "10.244.1.4\nlast_reserved_ip.0=10.244.1.5");
         let units = text_of_plain(&capture, "unit-paths");
         assert!(units.contains("f\t/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"), "{units}");
