@@ -341,7 +341,7 @@ mod tests {
         let record = record_of(vec![
             section("df", "/", 0, "1000 100 900 10 9 ext4 /dev/sda1"),
             section("df", "/var/lib/containerd", 0, "10485760 8800000 1677722 100 50 nfs4 nas:/c"),
-            section("df", "/var/lib/kubelet", 0, "1048576 900000 115343 0 0 btrfs /dev/sdc1"),
+            section("df", "/var/lib/kubelet", 0, "1048576 900000 115344 0 0 btrfs /dev/sdc1"),
             section("df", "/run", 0, "1000 970 30 100 90 tmpfs tmpfs"),
         ]);
         let disk = Disk::parse(Reader::new(&record), None);
