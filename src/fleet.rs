@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::checks::{Checks, Finding, Subject};
+use crate::diagnose::join_log::JoinLog;
 use crate::diagnose::node::{self, Judged};
 use crate::diagnose::phase::phase;
 use crate::diagnose::{NodeFindings, diagnose};
 use crate::facts::cluster::{ClusterView, Member};
-use crate::facts::{self, NodeFacts, cluster};
+use crate::facts::{self, NodeFacts, cluster, join};
 use crate::record::Record;
 use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
@@ -18,8 +19,27 @@ use crate::verdict::{Phase, Verdict};
 
 /// Judges all records together, as one node's facts can say something about another.
 pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
-    let mut facts: BTreeMap<String, NodeFacts> =
-        records.iter().map(|record| (record.name.clone(), facts::parse(record))).collect();
+    report_with(run, records, checks, &BTreeMap::new())
+}
+
+/// The same with what `kubeadm join` printed on some of the nodes, by the run's names of them.
+pub fn report_with(
+    run: &RunFile,
+    records: &[Record],
+    checks: &Checks,
+    join_logs: &BTreeMap<String, JoinLog>,
+) -> Report {
+    let mut facts: BTreeMap<String, NodeFacts> = records
+        .iter()
+        .map(|record| {
+            let mut facts = facts::parse(record);
+            if let Some(log) = join_logs.get(&record.name) {
+                let own = [Some(&record.name), facts.identity.hostname.known()];
+                facts.join = join::of_node(log, &own.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
+            }
+            (record.name.clone(), facts)
+        })
+        .collect();
     let cluster = cluster::view(&facts);
     if let Some(target) = run.target {
         upgrade::derived::measure(target, &mut facts, &cluster);

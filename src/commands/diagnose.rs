@@ -1,7 +1,7 @@
 //! `seaworthy diagnose NODE…`: one node's whole story, with what its control plane and its siblings say, and with what its
 //! `kubeadm join` printed. Without NODE, a join log alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::common::{self, Bounds, UsageError};
@@ -44,7 +44,7 @@ pub(super) fn run(
         let named = select(&run, &args.nodes, context)?;
         refuse_many(&named, log.as_ref())?;
         let checks = common::checks(&args.checks, &run.sources)?;
-        let report = fleet::report(&run, &records, &checks);
+        let report = fleet::report_with(&run, &records, &checks, &logs(&named, log.as_ref()));
         return tell(&report, &named, log.as_ref(), args.output, context);
     }
     let chosen = hosts::choose(&args.hosts, None, &[], &config, context.environment)?;
@@ -63,9 +63,14 @@ pub(super) fn run(
         show: Show { format: Format::Json, style: common::style(context.terminal, context.environment) },
     };
     let swept = sweep.collect(context, quit)?;
-    let report = fleet::report(&swept.run, &swept.records, &swept.checks);
+    let report = fleet::report_with(&swept.run, &swept.records, &swept.checks, &logs(&named, log.as_ref()));
     let code = tell(&report, &named, log.as_ref(), args.output, context)?;
     Ok(if swept.interrupted { ExitCode::Interrupted } else { code })
+}
+
+/// The log is the named node's.
+fn logs(named: &BTreeSet<String>, log: Option<&JoinLog>) -> BTreeMap<String, JoinLog> {
+    named.iter().cloned().zip(log.cloned()).collect()
 }
 
 fn refuse_many(named: &BTreeSet<String>, log: Option<&JoinLog>) -> anyhow::Result<()> {

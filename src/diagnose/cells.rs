@@ -75,7 +75,6 @@ fn calm(area: Area, facts: &NodeFacts) -> String {
     said.unwrap_or_else(|| "ok".to_owned())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

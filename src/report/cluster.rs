@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::diagnose::matrix::{Drift, VersionRow};
 use crate::diagnose::outliers::{Configuration, Group};
+use crate::diagnose::siblings::Difference;
 use crate::names;
 use crate::report::grid;
 use crate::report::model::Report;
@@ -182,12 +183,15 @@ fn siblings(cluster: &ClusterReport, paper: &mut Paper<'_, impl Write>) -> io::R
     for (first, nodes) in groups {
         paper.line(INDENT, "", &folded(nodes), Tone::Plain)?;
         for difference in &first.differences {
-            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-            let (here, there) = (value(&difference.here), value(&difference.there));
-            let (agree, of) = (difference.healthy, difference.of);
-            let text = format!("{}: {here}, healthy {there} ({agree} of {of})", difference.path);
-            paper.line(DEEPER, "", &text, Tone::Plain)?;
+            paper.line(DEEPER, "", &in_words(difference), Tone::Plain)?;
         }
     }
     Ok(())
+}
+
+/// `kernel.ip_forward: no, healthy yes (12 of 12)`
+pub(super) fn in_words(difference: &Difference) -> String {
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let (here, there) = (value(&difference.here), value(&difference.there));
+    format!("{}: {here}, healthy {there} ({} of {})", difference.path, difference.healthy, difference.of)
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::checks::{Evidence, words};
-use crate::facts::disk::size_text;
 use crate::facts::cni::CniFile;
 use crate::facts::disk::Space;
+use crate::facts::disk::size_text;
 use crate::facts::mounts::Mount;
 use crate::facts::nfs::NetMount;
 use crate::facts::{Fact, NodeFacts};

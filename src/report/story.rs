@@ -8,6 +8,7 @@ use crate::diagnose::join_log::{self, JoinLog};
 use crate::diagnose::root_cause::RootCause;
 use crate::facts::{Fact, NodeFacts};
 use crate::report::causes;
+use crate::report::cluster;
 use crate::report::grid;
 use crate::report::model::{NodeReport, Report};
 use crate::report::notes::{self, Line};
@@ -64,6 +65,7 @@ pub fn write(
     list("not known", findings(Verdict::Unknown), Tone::Dim, style, out, |finding| {
         format!("{}: {}", finding.title, finding.message)
     })?;
+    write_differences(report, node, style, out)?;
     if node.facts.is_some() {
         sound(node, style, out)?;
     }
@@ -176,6 +178,17 @@ fn list<'f>(
         }
         let text = parts.join(causes::between(style));
         notes::write_line(&Line { key: "", text: style.text(&text).into_owned(), tone }, 2 * INDENT, style, out)?;
+    }
+    Ok(())
+}
+
+/// What healthy nodes of its kind have in common and this one has not.
+fn write_differences(report: &Report, node: &NodeReport, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let compared = report.cluster.iter().flat_map(|cluster| &cluster.siblings).find(|own| own.node == node.name);
+    let Some(compared) = compared else { return Ok(()) };
+    section("unlike its healthy siblings", style, out)?;
+    for difference in &compared.differences {
+        paragraph("", &cluster::in_words(difference), Tone::Plain, style, out)?;
     }
     Ok(())
 }

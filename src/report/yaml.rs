@@ -13,7 +13,7 @@ use crate::report::model::Report;
 use crate::text;
 
 pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    write_value(&Head { schema: report.schema, run: &report.run }, out)?;
+    write_value(&Head::of(report), out)?;
     if report.nodes.is_empty() {
         return writeln!(out, "nodes: []");
     }

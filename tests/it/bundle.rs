@@ -25,8 +25,7 @@ impl Bundle {
             groups: record.groups.clone(),
             role: record.role,
         };
-        let mut file =
-            RunFile::new("sweep", SystemTime::UNIX_EPOCH, records.iter().map(planned).collect(), Vec::new());
+        let mut file = RunFile::new("sweep", SystemTime::UNIX_EPOCH, records.iter().map(planned).collect(), Vec::new());
         let writer = Writer::create(home.path(), file.clone()).unwrap();
         for record in records {
             writer.save(record).unwrap();

@@ -121,6 +121,7 @@ fn no_incident_makes_another_nodes_findings() {
         let now = report.nodes.iter().find(|node| node.name == "masternode").unwrap();
         assert_eq!(now.findings, master.findings, "{name}");
     }
-    let blockers = |report: &Report| report.root_causes.iter().filter(|cause| cause.severity == Severity::Blocker).count();
+    let blockers =
+        |report: &Report| report.root_causes.iter().filter(|cause| cause.severity == Severity::Blocker).count();
     assert_eq!(blockers(&sound), 0);
 }

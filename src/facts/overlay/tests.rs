@@ -30,6 +30,7 @@ fn pod(node: &str) -> Pod {
         ready: true,
         restarts: 0,
         reason: Fact::Absent,
+        image: Fact::Absent,
     }
 }
 
@@ -39,6 +40,11 @@ fn set(name: &str) -> DaemonSet {
         name: name.to_owned(),
         desired: Fact::Known(2),
         ready: Fact::Known(2),
+        current: Fact::Known(2),
+        selector: Vec::new(),
+        affinity: false,
+        tolerations: Vec::new(),
+        image: Fact::Absent,
     }
 }
 

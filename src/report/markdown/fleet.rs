@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use super::escape::{CellCode, Code, Text};
 use super::{causes, counted, node, write_origin};
+use crate::report::causes::Marks;
 use crate::report::details::{self, clip};
 use crate::report::groups;
 use crate::report::model::{Outcome, Report};
-use crate::report::causes::Marks;
 use crate::report::rows::{self, Row};
 use crate::report::style::Style;
 use crate::verdict::{Area, Verdict};
