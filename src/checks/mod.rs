@@ -33,6 +33,7 @@ use crate::facts::cluster::Member;
 use crate::failure::Failure;
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
+use parse::Trial;
 use words::Message;
 
 /// How bad it is when a check fails. Ordered from worst to mildest.
@@ -358,7 +359,12 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 impl Checks {
     /// The checks that come with the program. An error is a mistake in the program's own files, which a test excludes.
     pub fn built_in() -> Result<Self, CheckError> {
-        parse::load(BUILT_IN, &[])
+        parse::load(BUILT_IN, &[], Trial::Done)
+    }
+
+    /// The same, with every expression and every case of them tried: what a test does once for all users.
+    pub fn built_in_tried() -> Result<Self, CheckError> {
+        parse::load(BUILT_IN, &[], Trial::Due)
     }
 
     /// The built-in checks and those of the user's `*.yaml` and `*.yml` in `dirs`, by file name. There, an entry with the
@@ -381,13 +387,13 @@ impl Checks {
             }
         }
         let own: Vec<(&str, &str)> = own.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
-        Ok(parse::load(BUILT_IN, &own)?)
+        Ok(parse::load(BUILT_IN, &own, Trial::Done)?)
     }
 
     /// Nothing but the checks of one text.
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Self {
-        parse::load(&[("checks.yaml", text)], &[]).unwrap_or_else(|error| panic!("{error}"))
+        parse::load(&[("checks.yaml", text)], &[], Trial::Due).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn all(&self) -> &[Check] {

@@ -27,7 +27,7 @@ fn with(findings: &[Finding], verdict: Verdict) -> Vec<&str> {
 
 #[test]
 fn built_in_checks_load_and_stand_in_the_file_of_their_area() {
-    let checks = Checks::built_in().unwrap_or_else(|error| panic!("{error}"));
+    let checks = Checks::built_in_tried().unwrap_or_else(|error| panic!("{error}"));
     assert!(checks.all().len() >= 30);
     for check in checks.all().iter().filter(|check| check.file.ends_with("kubelet.yaml")) {
         assert_eq!(check.area(), "kubelet");
