@@ -10,7 +10,7 @@ use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Value as Cel};
 use serde_json::{Value, json};
 
-use super::{Check, Checks, Evidence, Expression, Finding, Subject};
+use super::{Check, Checks, Evidence, Expression, Finding, Lack, Subject};
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 
@@ -80,7 +80,8 @@ pub(super) fn judge(
         (Err(error), _) | (_, Err(error)) => {
             let lacks = lacking(check, document);
             let message = why_unknown(&lacks, error);
-            let lacks = lacks.into_iter().map(|(path, _)| path.to_owned()).collect();
+            let lack = |(path, why): (&str, &str)| Lack { path: path.to_owned(), why: why.to_owned() };
+            let lacks = lacks.into_iter().map(lack).collect();
             return Finding { lacks, ..finding(Verdict::Unknown, message, Vec::new()) };
         }
     };

@@ -248,6 +248,13 @@ pub struct Evidence {
     pub value: serde_json::Value,
 }
 
+/// A fact that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub struct Lack {
+    pub path: String,
+    pub why: String,
+}
+
 /// What one check says about one node.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Finding {
@@ -262,9 +269,9 @@ pub struct Finding {
     pub cell: String,
     /// Empty unless it fails, warns or is expected.
     pub evidence: Vec<Evidence>,
-    /// Of an unknown one, the paths of the facts that were not read.
+    /// Of an unknown one, the facts that were not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub lacks: Vec<String>,
+    pub lacks: Vec<Lack>,
     /// Since when, in seconds of Unix time on the node's clock, where a fact says so.
     pub since: Option<i64>,
     /// Two facts of the node leave no other reading.

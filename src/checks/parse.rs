@@ -235,7 +235,9 @@ fn check(entry: Entry, place: &Place<'_>, trial: Trial) -> Result<Check, CheckEr
     for edge in entry.explains.unwrap_or_default() {
         explains.push(match edge {
             EdgeEntry::Always(id) => Edge { id, when: None },
-            EdgeEntry::Guarded(edge) => Edge { when: Some(compile(&id, "explains", edge.when, place, trial)?), id: edge.id },
+            EdgeEntry::Guarded(edge) => {
+                Edge { when: Some(compile(&id, "explains", edge.when, place, trial)?), id: edge.id }
+            }
         });
     }
     let check = Check {

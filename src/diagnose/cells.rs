@@ -1,6 +1,8 @@
 //! The cells of the table: each area's findings folded into a verdict, a few words and the reasons.
 
-use crate::checks::{Finding, Severity};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checks::{Finding, Lack, Severity};
 use crate::facts::{Fact, NodeFacts};
 use crate::verdict::{Area, AreaCell, Phase, Verdict};
 
@@ -26,8 +28,7 @@ fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding
     let judged = of_area.iter().any(|finding| matches!(finding.verdict, Verdict::Pass | Verdict::Expected));
     let missing = with(Verdict::Unknown).any(|finding| matters(finding, area));
     if missing || (!judged && with(Verdict::Unknown).next().is_some()) {
-        let mut reasons = reasons(&[Verdict::Unknown]);
-        reasons.dedup();
+        let reasons = unread(with(Verdict::Unknown).copied().filter(|finding| matters(finding, area)));
         return AreaCell { area, verdict: Verdict::Unknown, text: String::new(), reasons };
     }
     if let Some(expected) = with(Verdict::Expected).next() {
@@ -40,6 +41,23 @@ fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding
     AreaCell { area, verdict: Verdict::Pass, text: calm(area, facts), reasons: Vec::new() }
 }
 
+/// So many facts are named for one reason.
+const MOST_LACKS: usize = 3;
+
+/// Why an area is not known: each reason once, with the facts that it hides.
+fn unread<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> {
+    let mut hidden: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for lack in findings.flat_map(|finding| &finding.lacks) {
+        hidden.entry(&lack.why).or_default().insert(&lack.path);
+    }
+    let said = hidden.into_iter().map(|(why, paths)| {
+        let more = paths.len().saturating_sub(MOST_LACKS);
+        let named = paths.into_iter().take(MOST_LACKS).collect::<Vec<_>>().join(", ");
+        if more == 0 { format!("{why}: {named}") } else { format!("{why}: {named} and {more} more") }
+    });
+    said.collect()
+}
+
 /// What is only worth knowing colours no cell.
 fn counts(finding: &Finding) -> bool {
     let said = finding.is_fault() || finding.verdict == Verdict::Expected;
@@ -49,7 +67,7 @@ fn counts(finding: &Finding) -> bool {
 /// Without it the area cannot be called sound. What only the API knows is the API's cell's matter, and what a node reaches is
 /// extra: its sshd may forbid to try.
 fn matters(finding: &Finding, area: Area) -> bool {
-    let asked_elsewhere = |path: &String| ["member.", "api.", "reach."].iter().any(|area| path.starts_with(area));
+    let asked_elsewhere = |lack: &Lack| ["member.", "api.", "reach."].iter().any(|area| lack.path.starts_with(area));
     matches!(finding.severity, Severity::Blocker | Severity::High)
         && (area == Area::Api || !finding.lacks.iter().all(asked_elsewhere))
 }
@@ -89,7 +107,7 @@ mod tests {
             message: String::new(),
             cell: String::new(),
             evidence: Vec::new(),
-            lacks: lacks.iter().map(|path| (*path).to_owned()).collect(),
+            lacks: lacks.iter().map(|path| Lack { path: (*path).to_owned(), why: String::new() }).collect(),
             since: None,
             certain: false,
             explained_by: None,

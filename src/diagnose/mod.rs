@@ -160,7 +160,9 @@ fn fold(
     cases.sort_by(|a, b| names::natural_cmp(&a.node.name, &b.node.name));
     let score = cases.iter().map(Case::score).max().unwrap_or(0) + wider.len();
     let confidence = cases.iter().map(Case::confidence).min().unwrap_or(Confidence::Possible);
-    let verdict = cases.iter().map(|case| case.finding.verdict).min().unwrap_or(Verdict::Fail);
+    let worst = cases.iter().map(|case| case.finding.verdict).min().unwrap_or(Verdict::Fail);
+    // What is only worth knowing breaks nothing.
+    let verdict = if check.severity == Severity::Low { Verdict::Warn } else { worst };
     let mut explains: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for case in &cases {
         for id in &case.explains {

@@ -89,6 +89,9 @@ fn summary(node: &Judged<'_>, verdict: Verdict, areas: &[AreaCell], causes: &[Ro
         .iter()
         .filter(|cause| cause.verdict == verdict && cause.severity != Severity::Low)
         .filter(|cause| cause.nodes.iter().any(|name| name == node.name));
+    if verdict == Verdict::Warn && node.phase == Some(Phase::Prepared) {
+        return format!("{}, {} to look at", sound(node, areas), own.count());
+    }
     let before_join = matches!(node.phase, Some(Phase::Prepared | Phase::Joining));
     // Only the causes of another node explain it.
     let Some(first) = own.next() else { return "follows from another node".to_owned() };

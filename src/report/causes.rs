@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use crate::checks::words;
+use crate::checks::{Severity, words};
 use crate::diagnose::root_cause::{RootCause, Scope};
 use crate::names;
 use crate::report::grid;
@@ -208,7 +208,8 @@ pub(crate) const fn between(style: &Style) -> &'static str {
 fn looks(causes: &[RootCause], style: &Style) -> Vec<Note> {
     let mut places: HashMap<&[String], usize> = HashMap::new();
     let mut notes: Vec<Note> = Vec::new();
-    for cause in causes.iter().filter(|cause| cause.verdict == Verdict::Warn && !is_about_reaching(cause)) {
+    let worth_it = |cause: &&RootCause| cause.verdict == Verdict::Warn && cause.severity != Severity::Low;
+    for cause in causes.iter().filter(worth_it).filter(|cause| !is_about_reaching(cause)) {
         let place = *places.entry(&cause.nodes).or_insert_with(|| {
             notes.push(Note { who: who(&cause.nodes, style), lines: Vec::new() });
             notes.len() - 1

@@ -34,6 +34,10 @@ pub fn decide(node: &NodeReport) -> Decision {
     if matches!(node.phase, Some(Phase::Unprepared | Phase::Prepared | Phase::Joining)) {
         return Decision::Outside;
     }
+    // Why nothing could be read is a fault of its own, and none of the upgrade's.
+    if node.areas.is_empty() {
+        return Decision::Undecided;
+    }
     if node.findings.iter().any(blocks) {
         return Decision::Blocked;
     }

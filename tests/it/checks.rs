@@ -36,7 +36,9 @@ fn built_in_checks_load_and_stand_in_the_file_of_their_area() {
 
 #[test]
 fn sound_nodes_give_no_failing_check() {
-    for (name, warnings) in [("healthy", &[][..]), ("storage-after-reset", &["nfs/loopback"][..])] {
+    for (name, warnings) in
+        [("healthy", &[][..]), ("storage-after-reset", &["mounts/kernel-names", "nfs/loopback"][..])]
+    {
         for (node, findings) in findings(name) {
             assert_eq!(with(&findings, Verdict::Fail), [""; 0], "{name}/{node}");
             assert_eq!(with(&findings, Verdict::Warn), warnings, "{name}/{node}");
@@ -135,6 +137,8 @@ fn explain_prints_a_check_an_area_and_the_nearest_name() {
       kernel.ip_forward == false
     is certain when
       true
+    explains
+      join/failed
     may be explained by
       kernel/sysctl-off-at-boot
     what to do (safe)

@@ -249,7 +249,7 @@ fn names_addresses_and_networks_of_two_nodes() {
     let mut run = self::run(&["a", "b", "c"]);
     api_node(&mut run, "c").pod_cidr = text("192.168.3.0/24");
     let ids: Vec<String> = roots(&run).into_iter().map(|(id, _)| id).collect();
-    assert_eq!(ids, ["cluster/pod-cidr-outside", "cluster/pod-ip-outside"]);
+    assert_eq!(ids, ["cluster/pod-ip-outside"]);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_taint_explains_the_missing_configuration() {
     let (_, causes) = judged(&run);
     assert_eq!(causes.len(), 1);
     let explained: Vec<&str> = causes[0].explains.iter().map(|consequence| consequence.id.as_str()).collect();
-    assert_eq!(explained, ["cni/config-missing", "cni/network-not-ready"]);
+    assert_eq!(explained, ["cni/config-missing", "cni/network-not-ready", "node/not-ready"]);
     assert!(causes[0].message.ends_with("taint dedicated=gpu:NoExecute"), "{}", causes[0].message);
 }
 
@@ -354,7 +354,7 @@ fn a_foreign_ca_and_a_foreign_endpoint() {
     let mut run = run(&["a", "b", "c", "d"]);
     of(&mut run, "d").certs.ca.key_sha256 = text("bb");
     of(&mut run, "d").kubelet.server = text("https://10.9.9.9:6443");
-    assert_eq!(roots(&run), [root("cluster/ca-differs", &["d"])]);
+    assert_eq!(roots(&run), [root("cluster/endpoint-differs", &["d"])]);
     let mut run = self::run(&["a", "b", "c", "d"]);
     for name in ["a", "b", "c", "d"] {
         of(&mut run, name).kubelet.server = text("https://127.0.0.1:6443");

@@ -71,9 +71,11 @@ fn shown(name: &str) -> String {
 #[test]
 fn the_storage_node_with_a_standalone_kubelet() {
     insta::assert_snapshot!(shown("storage-standalone"), @r#"
-    storagenode joining | ok · 2% of 456G · ok · 1.6.20 · flannel · loopback · standalone · ok · ok · - | Fail: the kubelet runs standalone, +1 more
+    storagenode joining | sdX in fstab · 2% of 456G · ok · 1.6.20 · flannel · loopback · no drop-in · ok · ok · ? | Fail: join blocked
+      Mounts Warn: fstab names the disk of /srv/media by a name like /dev/sdb1, which the next boot may give to another disk
       Nfs Warn: the node mounts its own NFS export: /mnt/media
-      Kubelet Fail: the kubelet runs standalone: no --kubeconfig on its command line, it never contacts the API; the kubelet lacks kubeadm's drop-in: there is none
+      Kubelet Fail: systemd starts the kubelet without a kubeconfig: it has no drop-in; the running kubelet has no --kubeconfig: it never contacts the API
+      Api Unknown: no control plane was read: member.node
     "#);
     let (_, judged) = judge(&case("storage-standalone"));
     let facts = &judged[0].0;
@@ -89,10 +91,11 @@ fn the_storage_node_with_a_standalone_kubelet() {
 #[test]
 fn the_storage_node_after_its_reset_has_no_fault() {
     insta::assert_snapshot!(shown("storage-after-reset"), @r#"
-    storagenode prepared | ok · 2% of 456G · ok · 1.6.20 · none, expected · loopback · waiting, expected · ok · ok · - | Warn: the node mounts its own NFS export
-      Cni Expected: no CNI config: /etc/cni/net.d has none, which is normal before a join
+    storagenode prepared | sdX in fstab · 2% of 456G · ok · 1.6.20 · none, expected · loopback · waiting, expected · ok · ok · - | Warn: not joined, no blocker found, 2 to look at
+      Mounts Warn: fstab names the disk of /srv/media by a name like /dev/sdb1, which the next boot may give to another disk
+      Cni Expected: no CNI configuration: /etc/cni/net.d has none; containerd says that the pod network is not ready: Network plugin returns error: cni plugin not initialized
       Nfs Warn: the node mounts its own NFS export: /mnt/media
-      Kubelet Expected: the kubelet does not run: before a join it has no configuration to run with
+      Kubelet Expected: the kubelet does not stay up: before a join it has no configuration to run with
     "#);
     let (_, judged) = judge(&case("storage-after-reset"));
     let facts = &judged[0].0;
@@ -124,8 +127,8 @@ fn a_healthy_control_plane_and_worker() {
 #[test]
 fn a_joined_worker_without_its_conflist_and_with_a_fast_clock() {
     insta::assert_snapshot!(shown("no-conflist-joined"), @r#"
-    homelab not ready | ok · 19% of 234G · ok · 1.6.20 · none · ok · running · ok · +48s · NotReady | Fail: the clock is 48 s ahead of the control plane's, +2 more
-      Cni Fail: no CNI config: /etc/cni/net.d has none
+    homelab not ready | ok · 19% of 234G · ok · 1.6.20 · none · ok · running · ok · +48s · NotReady | Fail: there is no CNI configuration, +1 more
+      Cni Fail: no CNI configuration: /etc/cni/net.d has none; containerd says that the pod network is not ready: Network plugin returns error: cni plugin not initialized
       Time Fail: the clock is 48 s ahead of the control plane's
       Api Fail: the API says NotReady: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized
     masternode control | ok · 26% of 58G · ok · 1.6.20 · flannel · - · running · ok · ok · ok | Pass: ok
@@ -135,9 +138,10 @@ fn a_joined_worker_without_its_conflist_and_with_a_fast_clock() {
 #[test]
 fn a_cgroup_setting_outside_its_table() {
     insta::assert_snapshot!(shown("cgroup-driver"), @r#"
-    homelab ready | ok · 29% of 70G · ok · cgroup driver · flannel · - · running · ok · ok · ? | Fail: cgroup drivers differ
-      Containerd Fail: cgroup drivers differ: kubelet systemd, containerd cgroupfs (line 8 of /etc/containerd/config.toml stands outside the runtime's table)
-      Api Unknown: API: no control plane was read
+    homelab ready | ok · 29% of 70G · ok · config · flannel · - · foreign name · ok · ok · ? | Fail: SystemdCgroup is set where containerd ignores it, +1 more
+      Containerd Fail: line 8 of /etc/containerd/config.toml sets SystemdCgroup outside the runtime's table, where containerd does not read it; cgroup drivers differ: kubelet systemd, containerd cgroupfs
+      Kubelet Fail: the node's host name resolves to 192.168.4.63, which is no address of the node
+      Api Unknown: no control plane named its endpoint: member.endpoint_differs; no control plane was read: member.duplicates.flannel_public_ip, member.duplicates.internal_ip, member.duplicates.pod_cidr and 7 more
     "#);
     let (_, judged) = judge(&case("cgroup-driver"));
     let facts = &judged[0].0;
@@ -150,24 +154,27 @@ fn a_cgroup_setting_outside_its_table() {
 #[test]
 fn an_ordinary_user_sees_less_and_claims_nothing() {
     insta::assert_snapshot!(shown("not-root"), @r#"
-    homelab - | ok · 19% of 234G · ? · 1.6.20 · flannel · ok · running · ok · ok · ? | Pass: ok
-      Permissions Unknown: /var/lib/kubelet/config.yaml, /var/lib/kubelet/cpu_manager_state and 3 more: permission denied
-      Api Unknown: API: no control plane was read
+    homelab - | ok · 19% of 234G · ? · 1.6.20 · ? · ok · ? · ok · ok · ? | Pass: ok
+      Permissions Unknown: 5 paths may not be looked at: permissions.wrong_kind; permission denied: permissions.immutable
+      Cni Unknown: permission denied: cni.disk_differs_from_runtime, containerd.cri.network_ready
+      Kubelet Unknown: no control plane was read: member.cluster_ca_sha256, member.node; only root may see the owner: network.ports.p10250.process; permission denied: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 9 more
+      Api Unknown: no control plane was read: member.duplicates.flannel_public_ip, member.duplicates.internal_ip, member.duplicates.pod_cidr and 7 more; permission denied: member.endpoint_differs
     "#);
 }
 
 #[test]
 fn hosts_that_said_little_or_nothing() {
     insta::assert_snapshot!(shown("silent"), @r#"
-    cut - | ? · ? · ? · ? · ? · ? · ? · ok · ok · ? | Unknown: not read to the end: connection lost
-      Mounts Unknown: mounts: the connection ended before it was read
-      Disk Unknown: disk: the connection ended before it was read; space of /var/lib: the connection ended before it was read
-      Permissions Unknown: permissions: the connection ended before it was read
-      Containerd Unknown: containerd: the connection ended before it was read
-      Cni Unknown: CNI configuration: the connection ended before it was read
-      Nfs Unknown: mounts: the connection ended before it was read
-      Kubelet Unknown: kubelet: the connection ended before it was read
-      Api Unknown: API: no control plane was read
+    cut - | sdX in fstab · ? · ? · ? · ? · ? · ? · ? · ok · ? | Warn: not read to the end: connection lost
+      Mounts Warn: fstab names the disk of /srv/media by a name like /dev/sdb1, which the next boot may give to another disk
+      Disk Unknown: the connection ended before it was read: containerd.config.snapshotter, disk.hung, disk.images_unfit and 3 more
+      Permissions Unknown: the connection ended before it was read: permissions.immutable, permissions.wrong_kind
+      Containerd Unknown: the connection ended before it was read: cni.broken, containerd.cni_bin_dirs, containerd.config.cri_disabled and 15 more
+      Cni Unknown: no control plane answered: member.overlay.runs; no control plane was read: member.overlay.vxlan; the connection ended before it was read: cni.broken, cni.disk_differs_from_runtime, cni.file_count and 14 more
+      Nfs Unknown: the connection ended before it was read: nfs.declared_not_mounted, nfs.nfs_failing, nfs.nfs_hung and 1 more
+      Kubelet Unknown: no control plane answered: member.cluster_minor; no control plane was read: member.cluster_ca_sha256, member.node; not collected: kubeadm.bootstrap_conf, kubeadm.ca_crt, kubeadm.kubelet_conf and 3 more; the connection ended before it was read: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 21 more
+      Kernel Unknown: the connection ended before it was read: firewall.closed_ports, firewall.flannel_rules, firewall.forward_policy and 13 more
+      Api Unknown: no control plane was read: member.duplicates.flannel_public_ip, member.duplicates.internal_ip, member.duplicates.pod_cidr and 7 more; not collected: member.endpoint_differs; the API server does not say how etcd is: control_plane.etcd.down; the connection ended before it was read: api.answers, api.ready, certs.api_server.expired and 7 more
     empty - |  | Unknown: nothing could be read
     gone - |  | Unknown: unreachable: no route to host
     "#);

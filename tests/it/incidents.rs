@@ -37,22 +37,44 @@ fn roots(report: &Report) -> Vec<&str> {
 
 #[test]
 fn remedies_for_workers_on_the_control_plane() {
-    insta::assert_snapshot!(told("control-plane-as-worker"), @"");
+    insta::assert_snapshot!(told("control-plane-as-worker"), @r#"
+    masternode (control): the inventory calls a control plane a worker
+    cause identity/control-plane-as-worker on masternode, certain
+    look at kubelet/drop-in-ignored on masternode, possible
+    "#);
 }
 
 #[test]
 fn the_storage_node_at_13_41() {
-    insta::assert_snapshot!(told("storage-standalone"), @"");
+    insta::assert_snapshot!(told("storage-standalone"), @r#"
+    storagenode (joining): join blocked
+    cause kubelet/drop-in-missing on storagenode, certain
+      explains containerd/cgroup-driver-of-standalone kubelet/standalone
+    look at mounts/kernel-names on storagenode, possible
+    look at nfs/loopback on storagenode, possible
+    look at join/preflight-ignored on storagenode, possible
+    "#);
 }
 
 #[test]
 fn the_storage_node_at_14_17() {
-    insta::assert_snapshot!(told("storage-second-join"), @"");
+    insta::assert_snapshot!(told("storage-second-join"), @r#"
+    storagenode (joining): join blocked
+    cause kubelet/drop-in-missing on storagenode, certain
+      explains containerd/cgroup-driver-of-standalone kubelet/standalone
+    look at mounts/kernel-names on storagenode, possible
+    look at nfs/loopback on storagenode, possible
+    look at join/preflight-ignored on storagenode, possible
+    "#);
 }
 
 #[test]
 fn the_storage_node_at_17_33_has_no_blocker() {
-    insta::assert_snapshot!(told("storage-after-reset"), @"");
+    insta::assert_snapshot!(told("storage-after-reset"), @r#"
+    storagenode (prepared): not joined, no blocker found, 2 to look at
+    look at mounts/kernel-names on storagenode, possible
+    look at nfs/loopback on storagenode, possible
+    "#);
     let report = report(&case("storage-after-reset"));
     let node = &report.nodes[0];
     assert!(node.summary.starts_with("not joined, no blocker"), "{}", node.summary);
@@ -62,54 +84,99 @@ fn the_storage_node_at_17_33_has_no_blocker() {
 
 #[test]
 fn a_kubelet_that_waits_for_its_join() {
-    insta::assert_snapshot!(told("waiting-kubelet"), @"");
+    insta::assert_snapshot!(told("waiting-kubelet"), @r#"homelab (prepared): not joined, no blocker in what was read"#);
     assert!(roots(&report(&case("waiting-kubelet"))).is_empty());
 }
 
 #[test]
 fn a_placeholder_that_was_written_after_the_wrong_diagnosis() {
-    insta::assert_snapshot!(told("placeholder"), @"");
+    insta::assert_snapshot!(told("placeholder"), @r#"
+    homelab (ready): another CNI configuration shadows flannel's
+    masternode (control): ok
+    cause cni/shadowed on homelab, certain
+      explains flannel/cni0-differs
+    "#);
 }
 
 #[test]
 fn a_setting_outside_its_table() {
-    insta::assert_snapshot!(told("cgroup-driver"), @"");
+    insta::assert_snapshot!(told("cgroup-driver"), @r#"
+    homelab (ready): SystemdCgroup is set where containerd ignores it, +1 more
+    cause containerd/systemd-cgroup-misplaced on homelab, certain
+      explains containerd/cgroup-driver-mismatch
+    cause join/hostname-foreign on homelab, possible
+    "#);
 }
 
 #[test]
 fn a_flag_that_an_upgrade_left_behind() {
-    insta::assert_snapshot!(told("removed-flag"), @"");
+    insta::assert_snapshot!(told("removed-flag"), @r#"
+    homelab (not ready): the kubelet is given a flag that its version does not know
+    masternode (control): ok
+    cause kubelet/removed-flag on homelab, certain
+      explains kubelet/crash-loop node/not-ready
+    "#);
 }
 
 #[test]
 fn a_kubelet_with_its_configuration_and_no_client() {
-    insta::assert_snapshot!(told("config-without-client"), @"");
+    insta::assert_snapshot!(told("config-without-client"), @r#"
+    homelab (not ready): the kubelet lacks kubeadm's drop-in
+    masternode (control): ok
+    cause kubelet/drop-in-missing on homelab, likely
+      explains kubelet/crash-loop kubelet/no-api-client node/not-ready
+    "#);
 }
 
 #[test]
 fn a_program_that_another_distribution_moved() {
-    insta::assert_snapshot!(told("executable-moved"), @"");
+    insta::assert_snapshot!(told("executable-moved"), @r#"
+    homelab (not ready): the kubelet's program is not where its unit looks
+    masternode (control): ok
+    cause kubelet/executable-missing on homelab, certain
+      explains kubelet/crash-loop node/not-ready
+    "#);
 }
 
 #[test]
 fn a_node_that_went_to_sleep() {
-    insta::assert_snapshot!(told("asleep"), @"");
+    insta::assert_snapshot!(told("asleep"), @r#"
+    storagenodeT3500 (-): unreachable: no route to host
+    homelab (ready): ok
+    masternode (control): ok
+    cause ssh/host-down on storagenodeT3500, certain
+      explains ssh/no-route
+    "#);
 }
 
 #[test]
 fn a_plugin_that_is_a_directory_breaks_pods_and_no_join() {
-    insta::assert_snapshot!(told("plugin-directory"), @"");
+    insta::assert_snapshot!(told("plugin-directory"), @r#"
+    homelab (ready): a CNI plugin is there and cannot run
+    masternode (control): ok
+    cause cni/plugin-unusable on homelab, certain
+    "#);
 }
 
 #[test]
 fn two_faults_without_a_link_stay_two() {
-    insta::assert_snapshot!(told("two-roots"), @"");
+    insta::assert_snapshot!(told("two-roots"), @r#"
+    homelab (ready): SystemdCgroup is set where containerd ignores it, +1 more
+    masternode (control): ok
+    cause containerd/systemd-cgroup-misplaced on homelab, certain
+      explains containerd/cgroup-driver-mismatch
+    cause cni/shadowed on homelab, certain
+      explains flannel/cni0-differs
+    "#);
     assert_eq!(roots(&report(&case("two-roots"))).len(), 2);
 }
 
 #[test]
 fn sound_nodes_have_nothing_at_all() {
-    insta::assert_snapshot!(told("healthy"), @"");
+    insta::assert_snapshot!(told("healthy"), @r#"
+    homelab (ready): ok
+    masternode (control): ok
+    "#);
 }
 
 #[test]

@@ -101,7 +101,7 @@ causes! {
     the_directory_was_made_anew: BENCH "netd-remade" => "cni/not-loaded";
     no_plugin_at_all: BENCH "bin-dir-empty" => "cni/plugin-missing";
     the_plugin_directory_of_debian: BENCH "bin-dir-debian" => "containerd/bin-dir";
-    a_plugin_that_is_a_directory: BENCH "plugin-directory" => "cni/plugin-missing";
+    a_plugin_that_is_a_directory: BENCH "plugin-directory" => "cni/plugin-unusable";
     the_cri_plugin_is_off: BENCH "cri-off" => "containerd/cri-disabled";
     systemd_cgroup_outside_its_table: BENCH "cgroup-misplaced" => "containerd/systemd-cgroup-misplaced";
     the_drop_in_is_gone: BENCH "drop-in-deleted" => "kubelet/drop-in-missing";
@@ -115,7 +115,7 @@ causes! {
     somebody_else_has_the_port: DESK "port-taken" => "kubelet/port-taken";
     the_way_to_the_api_is_blocked: DESK "api-blocked" => "join/api-unreachable";
     an_authority_is_left_over: DESK "ca-left" => "join/leftover-ca-crt";
-    its_name_leads_to_another_machine: DESK "name-foreign" => "identity/name-foreign";
+    its_name_leads_to_another_machine: DESK "name-foreign" => "join/hostname-foreign";
 }
 
 #[test]

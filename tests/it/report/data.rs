@@ -30,6 +30,7 @@ fn json_is_one_document() {
           "unreachable": 1
         }
       },
+      "root_causes": [],
       "nodes": [
         {
           "name": "homelab",
@@ -56,6 +57,15 @@ fn json_is_one_document() {
             "total_ms": 3050.3
           },
           "areas": [],
+          "checks": {
+            "fail": 0,
+            "warn": 0,
+            "unknown": 0,
+            "pass": 0,
+            "expected": 0,
+            "not_applicable": 0
+          },
+          "findings": [],
           "facts": null
         }
       ]
@@ -69,7 +79,7 @@ fn yaml_says_the_same_as_json() {
     let yaml = render(Format::Yaml, &report, PLAIN);
     let json = render(Format::Json, &report, PLAIN);
     assert_eq!(serde_yaml::from_str::<Value>(&yaml).unwrap(), serde_json::from_str::<Value>(&json).unwrap());
-    insta::assert_snapshot!(yaml.lines().take(24).collect::<Vec<_>>().join("\n"), @r"
+    insta::assert_snapshot!(yaml.lines().take(24).collect::<Vec<_>>().join("\n"), @r#"
     schema: seaworthy/v1
     run:
       id: 20260726T134102Z-5f2a
@@ -82,6 +92,7 @@ fn yaml_says_the_same_as_json() {
         fail: 4
         unknown: 1
         unreachable: 4
+    root_causes: []
     nodes:
     - name: node100
       address: node100.lan:22
@@ -93,8 +104,7 @@ fn yaml_says_the_same_as_json() {
       failure: null
       timings:
         dns_ms: 0.4
-        tcp_ms: 1.2
-    ");
+    "#);
     let empty = render(Format::Yaml, &fixture::report(Vec::new()), PLAIN);
     assert_eq!(serde_yaml::from_str::<Value>(&empty).unwrap()["nodes"], serde_json::json!([]));
 }

@@ -108,7 +108,7 @@ break_etc_read_only() { node_exec "$1" 'mount --bind /etc /etc && mount -o remou
 mend_etc_read_only() { node_exec "$1" 'umount /etc'; }
 
 # Its own small file system; it ends when the last inode is taken.
-break_inodes_full() { node_exec "$1" 'mkdir -p /var/lib/kubelet; mount -t tmpfs -o size=4m,nr_inodes=40 inodes /var/lib/kubelet; for n in $(seq 50); do touch /var/lib/kubelet/f$n 2>/dev/null || break; done'; }
+break_inodes_full() { node_exec "$1" 'mkdir -p /var/lib/kubelet; mount -t tmpfs -o size=4m,nr_inodes=40,mode=700 inodes /var/lib/kubelet; for n in $(seq 50); do touch /var/lib/kubelet/f$n 2>/dev/null || break; done'; }
 mend_inodes_full() { node_exec "$1" 'umount /var/lib/kubelet'; }
 
 break_port_taken() {

@@ -155,7 +155,8 @@ control_unit() {
 }
 
 # On the running node. The manifests of the static pods are written as on any control plane, and the kubelet is told not
-# to run them. The marks of a finished control plane are the join command and the flannel configuration in the lab's state.
+# to run them. flannel's own objects are not applied: its image cannot be pulled, and a cluster that says it runs flannel and
+# does not would be a fault of every node. The mark of a finished control plane is the join command in the lab's state.
 finish_control_plane() {
     node_exec "$1" '
         set -e
@@ -175,18 +176,11 @@ finish_control_plane() {
         kubeadm init phase upload-config kubelet --config $config
         kubeadm init phase mark-control-plane --config $config
         kubeadm init phase bootstrap-token --config $config
-        kubectl apply -f - <<CONF
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: kube-flannel-cfg, namespace: kube-system, labels: { app: flannel, tier: node } }
-data:
-  net-conf.json: |
-    { "Network": "10.244.0.0/16", "Backend": { "Type": "vxlan" } }
-CONF
     ' >"$(node_dir "$1")/control-plane.log" 2>&1 || die "$1: no control plane: $(tail -n 5 "$(node_dir "$1")/control-plane.log")"
     within 60 node_is "$1" "$1" True || die "$1 does not become Ready"
     node_exec "$1" 'KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --print-join-command' 2>/dev/null >"$state/join.new"
     echo "$1" >"$state/control-plane"
+    flannel_runs "$1"
     mv "$state/join.new" "$state/join"
 }
 
@@ -205,8 +199,21 @@ join_node() {
     within 60 node_is "$(cat "$state/control-plane")" "$1" "$2" || die "$1: the API does not say Ready=$2"
 }
 
+# What a running flannel leaves on its node: the subnet file and the tunnel. Nothing is sent through it.
+flannel_runs() {
+    local cidr
+    cidr=$(node_exec "$(cat "$state/control-plane")" "kubectl --kubeconfig /etc/kubernetes/admin.conf get node $1 -o jsonpath='{.spec.podCIDR}'")
+    [ -n "$cidr" ] || die "$1 has no podCIDR"
+    node_exec "$1" "
+        mkdir -p /run/flannel
+        printf 'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=${cidr%.0/24}.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n' >/run/flannel/subnet.env
+        ip link add flannel.1 mtu 1450 type vxlan id 1 local $(cat "$(node_dir "$1")/address") dev host0 dstport 8472 nolearning
+        ip addr add ${cidr%/24}/32 dev flannel.1
+        ip link set flannel.1 up"
+}
+
 prepare_ready() { flannel_conflist >"$2/etc/cni/net.d/10-flannel.conflist"; }
-finish_ready() { join_node "$1" True; }
+finish_ready() { join_node "$1" True && flannel_runs "$1"; }
 # As if the join lay an hour back: in its first minutes a node without CNI configuration is no fault.
 finish_not_ready() {
     join_node "$1" False
