@@ -84,7 +84,7 @@ impl Message {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Fact(path) => {
-                    out.push_str(&words(super::evaluate::lookup(document, path).unwrap_or(&Value::Null)))
+                    out.push_str(&words(super::evaluate::lookup(document, path).unwrap_or(&Value::Null)));
                 }
             }
         }

@@ -183,17 +183,17 @@ fn fold(
     };
     let rank = (verdict, Reverse(score), Reverse(cases.len()), layer(check.area()), check.severity);
     // Two thirds, and more than one node.
-    let scope = if cases.len() >= 2 && cases.len() * 3 >= judged * 2 { Scope::Fleet } else { Scope::Node };
+    let reach = if cases.len() >= 2 && cases.len() * 3 >= judged * 2 { Scope::Fleet } else { Scope::Node };
     // The first node of those that are surest is the one to show.
     let shown = cases.iter().min_by_key(|case| (case.finding.verdict, case.confidence()));
-    let cause = RootCause {
+    let root = RootCause {
         id: check.id.clone(),
         title: check.title.clone(),
         message: shown.map(|case| case.finding.message.clone()).unwrap_or_default(),
         verdict,
         severity: check.severity,
         confidence,
-        scope,
+        scope: reach,
         evidence: shown.map(|case| case.finding.evidence.clone()).unwrap_or_default(),
         not_the_cause: if verdict == Verdict::Fail { not_the_cause(&cases) } else { Vec::new() },
         nodes: cases.iter().map(|case| case.node.name.clone()).collect(),
@@ -201,7 +201,7 @@ fn fold(
         reservations,
         remedy: check.remedy.clone(),
     };
-    (rank, cause)
+    (rank, root)
 }
 
 /// What lies behind a root and could not be read, with the reason of the first node.

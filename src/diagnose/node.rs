@@ -70,9 +70,8 @@ pub fn assess(node: &Judged<'_>, causes: &[RootCause]) -> Assessment {
 /// by.
 fn verdict(findings: &[Finding], areas: &[AreaCell]) -> Verdict {
     let counted = findings.iter().filter(|finding| finding.severity != Severity::Low);
-    match counted.map(|finding| finding.verdict).min() {
-        Some(verdict @ (Verdict::Fail | Verdict::Warn)) => return verdict,
-        _ => {}
+    if let Some(verdict @ (Verdict::Fail | Verdict::Warn)) = counted.map(|finding| finding.verdict).min() {
+        return verdict;
     }
     let mut decisive = areas.iter().filter(|cell| DECISIVE.contains(&cell.area));
     if decisive.all(|cell| cell.verdict == Verdict::Unknown) { Verdict::Unknown } else { Verdict::Pass }

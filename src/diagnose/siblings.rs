@@ -337,7 +337,8 @@ mod tests {
     fn one_healthy_worker_speaks_only_with_the_control_plane() {
         let mut sick = node(9);
         sick.kernel.ip_forward = Fact::Known(false);
-        assert_eq!(against(&[node(1)], &sick), [], "alone it cannot tell what is its own");
+        let alone: Vec<NodeFacts> = (1..=1).map(node).collect();
+        assert_eq!(against(&alone, &sick), [], "alone it cannot tell what is its own");
         let mut healthy: Vec<NodeFacts> = (1..=2).map(node).collect();
         healthy[1].identity.control_plane = Fact::Known(true);
         assert_eq!(against(&healthy, &sick), [found("kernel.ip_forward", Some("false"), Some("true"))]);

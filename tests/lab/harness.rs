@@ -301,7 +301,7 @@ pub(crate) fn swept(fleet: &Lab) -> &'static Sweep {
 fn settle(fleet: &Lab) {
     let ready = "timeout 2 kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /readyz || true";
     let answers = || fleet.exec("master", ready).trim() == "ok";
-    assert!(eventually(Duration::from_secs(120), answers), "the control plane does not answer within 2 s");
+    assert!(eventually(Duration::from_mins(2), answers), "the control plane does not answer within 2 s");
 }
 
 /// A name for a lab of this process.

@@ -29,7 +29,7 @@ fn causes(faults: &Faults<'_>) -> Vec<RootCause> {
             apply(record, change);
         }
     }
-    let areas = ["cni/", "flannel/", "containerd/bin-dir"];
+    let areas = ["cni/", "flannel/", "cluster/flannel", "containerd/bin-dir"];
     let failing =
         |cause: &RootCause| cause.verdict == Verdict::Fail && cause.nodes.iter().any(|node| node == "homelab");
     let causes = report(&records).root_causes.into_iter().filter(failing);
@@ -56,7 +56,7 @@ fn worker(worker: &[Change]) -> String {
 fn without_a_flannel_pod_nothing_installs_the_configuration() {
     let gone = [Text("api-pods-system", "", "node=homelab\n", "node=gone\n")];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &gone }),
-        @r#""#);
+        @r#"cluster/flannel-pod-missing > cni/config-missing cni/network-not-ready node/not-ready"#);
     let crashing = [Text("api-pods-system", "", POD, CRASHING)];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &crashing }), @r"
     cni/config-missing > cni/network-not-ready
