@@ -78,16 +78,21 @@ impl Message {
         &self.text
     }
 
+    /// What is not there is left out, with the sign that announced it.
     pub(super) fn fill(&self, document: &Value) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
+                Part::Text(text) if out.ends_with(' ') => out.push_str(text.trim_start()),
                 Part::Text(text) => out.push_str(text),
                 Part::Fact(path) => {
-                    out.push_str(&words(super::evaluate::lookup(document, path).unwrap_or(&Value::Null)));
+                    if let Some(value) = super::evaluate::lookup(document, path).filter(|value| !value.is_null()) {
+                        out.push_str(&words(value));
+                    }
                 }
             }
         }
+        out.truncate(out.trim_end_matches([' ', ':', ';', ',']).len());
         out
     }
 }
@@ -117,6 +122,9 @@ mod tests {
     fn messages_hold_facts() {
         let message = Message::parse("process {kubelet.pid} ends").unwrap();
         assert_eq!(message.fill(&json!({ "kubelet": { "pid": 12 } })), "process 12 ends");
+        assert_eq!(message.fill(&json!({ "kubelet": { "pid": null } })), "process ends");
+        let last = Message::parse("it does not stay up: {kubelet.exit_reason}").unwrap();
+        assert_eq!(last.fill(&json!({})), "it does not stay up");
         assert!(Message::parse("{kubelet.pod}").unwrap_err().contains("pod"));
         assert!(Message::parse("{kubelet.pid").unwrap_err().contains("without"));
     }

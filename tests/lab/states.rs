@@ -70,7 +70,7 @@ fn a_read_only_file_system_is_named() {
 #[test]
 fn a_full_file_system_fails() {
     let Some(fleet) = fleet() else { return };
-    assert_fails(swept(fleet).node("full"), "disk", "disk of images");
+    assert_fails(swept(fleet).node("full"), "disk", "/var/lib/containerd");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn the_storage_node_at_13_41_runs_its_kubelet_alone() {
     let Some(fleet) = cluster() else { return };
     let node = swept(fleet).node("storage");
     assert_eq!(node.field("phase"), "joining");
-    assert_fails(node, "kubelet", "standalone");
+    assert_fails(node, "kubelet", "never contacts the api");
     // The configuration that the analysis of that day took for the cause is there and fine.
     assert_sound(node, &["mounts", "disk", "containerd"]);
     assert_ne!(node.area("cni"), "fail", "{}", node.words("cni"));

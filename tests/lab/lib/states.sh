@@ -57,7 +57,7 @@ apiVersion: v1
 clusters:
 - cluster:
     certificate-authority-data: $(base64 -w0 "$root/etc/kubernetes/pki/ca.crt")
-    server: https://$(net).1:6443
+    server: https://$(net).2:6443
   name: kubernetes
 contexts:
 - context:
