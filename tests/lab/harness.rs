@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longest time for the work on one host in the shared sweep.
-const TIMEOUT: &str = "20s";
+const TIMEOUT: &str = "40s";
 
 /// The nodes of the shared fleet without Kubernetes: name, last byte of the address, state.
 const NODES: &str = "\
