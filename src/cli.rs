@@ -159,6 +159,10 @@ pub enum DiagnoseFormat {
     Text,
     /// The report's document with these nodes; without NODE the document `seaworthy/join-log/v1`
     Json,
+    /// An analysis to read, paste and keep
+    Markdown,
+    /// The same as one page
+    Html,
 }
 
 #[derive(Debug, Args)]

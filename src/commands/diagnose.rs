@@ -15,7 +15,7 @@ use crate::inventory::limit::Limit;
 use crate::inventory::model::{HostId, Inventory};
 use crate::report::model::{Counts, Report};
 use crate::report::story::{self, More};
-use crate::report::{Format, json};
+use crate::report::{self, Format, json};
 use crate::run;
 use crate::target::Role;
 
@@ -105,6 +105,11 @@ fn with_companions(
     Ok((names, read))
 }
 
+fn document(format: Format, report: &Report, context: &Context<'_>) -> anyhow::Result<()> {
+    let style = common::style(context.terminal, context.environment);
+    common::print(|mut out| report::write(format, report, &style, &mut out))
+}
+
 /// Prints the named nodes of a report; the exit code is about them.
 fn tell(
     report: &Report,
@@ -116,6 +121,8 @@ fn tell(
     let own = report.only(named);
     match format {
         DiagnoseFormat::Json => common::print(|mut out| json::write_pretty(&own, &mut out))?,
+        DiagnoseFormat::Markdown => document(Format::Markdown, &own, context)?,
+        DiagnoseFormat::Html => document(Format::Html, &own, context)?,
         DiagnoseFormat::Text => {
             let style = common::style(context.terminal, context.environment);
             common::print(|mut out| {

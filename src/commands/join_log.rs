@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::common::UsageError;
 use super::{Context, common};
 use crate::cli::DiagnoseFormat;
 use crate::diagnose::join_log::{self, Ending, JoinLog};
@@ -24,6 +25,10 @@ pub(super) fn show(
 ) -> anyhow::Result<ExitCode> {
     match format {
         DiagnoseFormat::Json => common::print(|mut out| json::write_pretty(log, &mut out))?,
+        DiagnoseFormat::Markdown | DiagnoseFormat::Html => {
+            let message = "a join log alone is printed as text or json; name its node for a document".to_owned();
+            return Err(UsageError::new(message).into());
+        }
         DiagnoseFormat::Text => {
             refuse_nothing(path, log)?;
             let text = join_log::render(log, &common::style(context.terminal, context.environment));

@@ -12,10 +12,10 @@ use super::read::{Keys, Reader, flag, percent};
 pub struct Kernel {
     /// The modules of [`MODULES`].
     pub modules: BTreeMap<String, Fact<ModuleState>>,
-    /// Of [`MODULES`]: those that a modules-load.d file names.
+    /// Of the modules that are looked for: those that a modules-load.d file names.
     pub modules_persisted: Fact<Vec<String>>,
-    /// Of [`NEEDED`]: those that are neither loaded nor anywhere to be loaded from. Absent where the kernel keeps no index
-    /// of its modules, as in a container.
+    /// Of the modules that flannel and services need: those that are neither loaded nor anywhere to be loaded from. Absent
+    /// where the kernel keeps no index of its modules, as in a container.
     pub modules_missing: Fact<Vec<String>>,
     /// `overlay` is in `/proc/filesystems`.
     pub overlay: Fact<bool>,

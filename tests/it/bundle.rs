@@ -159,6 +159,9 @@ fn diagnose_reads_a_saved_run_as_well() {
     for words in ["root cause\n", "kubelet/standalone", "what follows from that", "sound\n"] {
         assert!(said.contains(words), "{words} is missing:\n{said}");
     }
+    let analysis = bundle.run(&["diagnose", "storagenode", "-o", "markdown", "--from", text(&bundle.directory)]);
+    let analysis = String::from_utf8_lossy(&analysis.stdout).into_owned();
+    assert!(analysis.starts_with("# ") && analysis.contains("kubeadm's drop-in"), "{analysis}");
     let unknown = bundle.run(&["diagnose", "nobody", "--from", text(&bundle.directory)]);
     assert_ne!(unknown.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("nobody"));

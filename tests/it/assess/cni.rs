@@ -56,15 +56,15 @@ fn worker(worker: &[Change]) -> String {
 fn without_a_flannel_pod_nothing_installs_the_configuration() {
     let gone = [Text("api-pods-system", "", "node=homelab\n", "node=gone\n")];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &gone }),
-        @r#"cluster/flannel-pod-missing > cni/config-missing cni/network-not-ready node/not-ready"#);
+        @"cluster/flannel-pod-missing > cni/config-missing cni/network-not-ready node/not-ready");
     let crashing = [Text("api-pods-system", "", POD, CRASHING)];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &crashing }), @r"
-    cni/config-missing > cni/network-not-ready
+    cni/config-missing > cni/network-not-ready node/not-ready
     flannel/pod-failing
     ");
     let pulling = [crashing[0].clone(), Text("api-pods-system", "", "phase=Running", "phase=Pending")];
     insta::assert_snapshot!(chains(&Faults { case: "no-conflist-joined", worker: &[], api: &pulling }),
-        @"flannel/pod-failing > cni/config-missing cni/network-not-ready");
+        @"flannel/pod-failing > cni/config-missing cni/network-not-ready node/not-ready");
 }
 
 #[test]
