@@ -119,6 +119,11 @@ impl<'a> Folded<'a> {
     }
 }
 
+/// Folded names as one text: `node[004-007], storage1`.
+pub fn folded<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    fold(names).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Folds names that differ in one number. Each name is in exactly one result; doubles are dropped.
 ///
 /// Of a name with several numbers the one that varies within the most other names is folded, the rightmost of equals:

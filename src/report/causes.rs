@@ -141,8 +141,7 @@ pub(crate) fn write_cause(
 }
 
 fn who(nodes: &[String], style: &Style) -> String {
-    let folded: Vec<String> = names::fold(nodes.iter().map(String::as_str)).iter().map(ToString::to_string).collect();
-    style.text(&folded.join(", ")).into_owned()
+    style.text(&names::folded(nodes.iter().map(String::as_str))).into_owned()
 }
 
 fn details(cause: &RootCause, total: usize, style: &Style) -> Vec<Line> {

@@ -48,10 +48,6 @@ impl<W: Write> Paper<'_, W> {
     }
 }
 
-fn folded<'n>(nodes: impl IntoIterator<Item = &'n str>) -> String {
-    names::fold(nodes).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
 fn versions(rows: &[VersionRow], paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -66,7 +62,7 @@ fn versions(rows: &[VersionRow], paper: &mut Paper<'_, impl Write>) -> io::Resul
         for value in &row.values {
             let tone = if value.minority { Tone::Warn } else { Tone::Plain };
             let mark = if value.minority { " (few)" } else { "" };
-            let nodes = folded(value.nodes.iter().map(String::as_str));
+            let nodes = names::folded(value.nodes.iter().map(String::as_str));
             paper.line(INDENT, row.component.label(), &format!("{}{mark}: {nodes}", value.value), tone)?;
         }
     }
@@ -88,7 +84,7 @@ fn configurations(all: &[Configuration], paper: &mut Paper<'_, impl Write>) -> i
             configuration.role.label()
         );
         let Some((first, others)) = configuration.groups.split_first() else { continue };
-        let nodes = folded(first.nodes.iter().map(String::as_str));
+        let nodes = names::folded(first.nodes.iter().map(String::as_str));
         paper.line(INDENT, "", &format!("{of}, as on {nodes}"), Tone::Plain)?;
         for group in others {
             self::group(group, paper)?;
@@ -106,7 +102,7 @@ fn configurations(all: &[Configuration], paper: &mut Paper<'_, impl Write>) -> i
 }
 
 fn group(group: &Group, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
-    let nodes = folded(group.nodes.iter().map(String::as_str));
+    let nodes = names::folded(group.nodes.iter().map(String::as_str));
     let (mark, tone) = if group.outlier { (" (few)", Tone::Warn) } else { ("", Tone::Plain) };
     paper.line(DEEPER, "", &format!("otherwise on {nodes}{mark}"), tone)?;
     for difference in &group.differences {
@@ -149,13 +145,13 @@ fn inventory(inventory: &Inventory, paper: &mut Paper<'_, impl Write>) -> io::Re
     }
     paper.heading("inventory and cluster")?;
     if !not_in_run.is_empty() {
-        let nodes = folded(not_in_run.iter().map(String::as_str));
+        let nodes = names::folded(not_in_run.iter().map(String::as_str));
         paper.line(INDENT, "", &format!("in the cluster, not in this run: {nodes}"), Tone::Plain)?;
     }
     let strangers = |joined: bool| {
         let is_joined = |phase: Option<Phase>| matches!(phase, Some(Phase::JoinedNotReady | Phase::Ready));
         let of = inventory.not_in_cluster.iter().filter(|node| is_joined(node.phase) == joined);
-        folded(of.map(|node| node.node.as_str()))
+        names::folded(of.map(|node| node.node.as_str()))
     };
     let (joined, waiting) = (strangers(true), strangers(false));
     if !joined.is_empty() {
@@ -181,7 +177,7 @@ fn siblings(cluster: &ClusterReport, paper: &mut Paper<'_, impl Write>) -> io::R
         }
     }
     for (first, nodes) in groups {
-        paper.line(INDENT, "", &folded(nodes), Tone::Plain)?;
+        paper.line(INDENT, "", &names::folded(nodes), Tone::Plain)?;
         for difference in &first.differences {
             paper.line(DEEPER, "", &in_words(difference), Tone::Plain)?;
         }

@@ -74,17 +74,12 @@ fn closing(gate: &Gate) -> String {
     let counted = parts.into_iter().filter(|(count, ..)| *count > 0);
     said.extend(counted.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many })));
     if !gate.blocked_control_planes.is_empty() {
-        let names = folded(gate.blocked_control_planes.iter().map(String::as_str));
+        let names = names::folded(gate.blocked_control_planes.iter().map(String::as_str));
         said.push(format!("the control plane goes first and is blocked: {names}"));
     } else if !gate.control_plane_read && total > 0 {
         said.push("no control plane was read, so the cluster's own version is not known".to_owned());
     }
     said.join("; ")
-}
-
-fn folded<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let folded: Vec<String> = names::fold(names).iter().map(ToString::to_string).collect();
-    folded.join(", ")
 }
 
 /// What is said of some nodes by one check. Texts may still be a node's own.
@@ -154,7 +149,7 @@ impl<'r> Told<'r> {
             (None, Some(check)) => format!("next: {}", check.remedy.text.trim()),
             (None, None) => String::new(),
         };
-        Line { who: folded(same.names.iter().copied()), id: finding.id.clone(), said, next }
+        Line { who: names::folded(same.names.iter().copied()), id: finding.id.clone(), said, next }
     }
 }
 

@@ -35,12 +35,6 @@ pub(crate) fn heading<'a>(of: impl IntoIterator<Item = &'a str>) -> String {
     if more == 0 { named } else { format!("{named} and {more} more") }
 }
 
-/// Names as one text: `node[004-007], storage1`.
-pub(crate) fn folded<'a>(of: impl IntoIterator<Item = &'a str>) -> String {
-    let folded: Vec<String> = names::fold(of).iter().map(ToString::to_string).collect();
-    folded.join(", ")
-}
-
 /// The nodes that are not fine, in the order of the report.
 pub(crate) fn troubled(nodes: &[NodeReport]) -> Vec<Group<'_>> {
     let mut places: HashMap<String, usize> = HashMap::new();

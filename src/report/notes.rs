@@ -108,9 +108,8 @@ fn shared_notes<'a>(nodes: impl Iterator<Item = &'a NodeReport>, style: &Style) 
     }
     let note = |group: Vec<&NodeReport>| {
         let lines = lines(group.first()?, MOST_REASONS, style);
-        let folded: Vec<String> =
-            names::fold(group.iter().map(|node| node.name.as_str())).iter().map(ToString::to_string).collect();
-        (!lines.is_empty()).then(|| Note { who: style.text(&folded.join(", ")).into_owned(), lines })
+        let who = names::folded(group.iter().map(|node| node.name.as_str()));
+        (!lines.is_empty()).then(|| Note { who: style.text(&who).into_owned(), lines })
     };
     groups.into_iter().filter_map(note).collect()
 }

@@ -101,8 +101,7 @@ impl Page {
         }
         if group.len() > 1 {
             let hosts = group.iter().skip(1).filter_map(|attempt| attempt.host.as_deref());
-            let folded: Vec<String> = names::fold(hosts).iter().map(ToString::to_string).collect();
-            self.field("also", &format!("{} ({})", folded.join(", "), group.len() - 1));
+            self.field("also", &format!("{} ({})", names::folded(hosts), group.len() - 1));
         }
         self.attempt(log, attempt);
         self.conclusion(log, attempt);

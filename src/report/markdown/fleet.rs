@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::escape::{CellCode, Code, Text};
 use super::{causes, counted, node, write_origin};
+use crate::names;
 use crate::report::causes::Marks;
 use crate::report::details::{self, clip};
 use crate::report::groups;
@@ -67,7 +68,7 @@ fn write_glance(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let fine: Vec<&str> = fine.map(|node| node.name.as_str()).collect();
     if !fine.is_empty() {
         let count = fine.len();
-        writeln!(out, "**ok** ({count}): {}\n", Code(&details::clip_to(&groups::folded(fine), 4_000)))?;
+        writeln!(out, "**ok** ({count}): {}\n", Code(&details::clip_to(&names::folded(fine), 4_000)))?;
     }
     Ok(())
 }
