@@ -8,12 +8,17 @@ use crate::verdict::{Area, AreaCell, Phase, Verdict};
 
 /// One cell per area, in the table's order.
 pub(super) fn cells(facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding]) -> Vec<AreaCell> {
-    Area::ALL.into_iter().map(|area| cell(area, facts, phase, findings)).collect()
+    let mut by_area: BTreeMap<Area, Vec<&Finding>> = BTreeMap::new();
+    for finding in findings.iter().filter(|finding| counts(finding)) {
+        if let Some(area) = Area::of_check(&finding.id) {
+            by_area.entry(area).or_default().push(finding);
+        }
+    }
+    let cell = |area| cell(area, facts, phase, by_area.remove(&area).unwrap_or_default());
+    Area::ALL.into_iter().map(cell).collect()
 }
 
-fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding]) -> AreaCell {
-    let mut of_area: Vec<&Finding> =
-        findings.iter().filter(|finding| Area::of_check(&finding.id) == Some(area)).filter(|f| counts(f)).collect();
+fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, mut of_area: Vec<&Finding>) -> AreaCell {
     // Of equally bad ones the cause speaks before what it brings about.
     of_area.sort_by_key(|finding| (finding.verdict, finding.severity, finding.explained_by.is_some()));
     let with = |verdict| of_area.iter().filter(move |finding| finding.verdict == verdict);

@@ -50,19 +50,19 @@ pub fn diagnose(nodes: &mut [NodeFindings], checks: &Checks) -> Vec<RootCause> {
         .filter(|node| node.roles.contains(&Role::ControlPlane))
         .flat_map(|node| graph.wide(&node.findings))
         .collect();
+    let mut wider: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for node in nodes.iter() {
-        let (cases, links) = of_node(node, &graph, &wide);
-        for case in cases {
+        let of_node = of_node(node, &graph, &wide);
+        for case in of_node.roots {
             found.entry(case.finding.id.as_str()).or_default().push(case);
         }
-        explained.push(links);
+        for (cause, symptom) in of_node.wider {
+            wider.entry(cause).or_default().push((symptom, node.name.as_str()));
+        }
+        explained.push(of_node.links);
     }
     let judged =
         nodes.iter().filter(|node| node.findings.iter().any(|finding| finding.verdict == Verdict::Pass)).count();
-    let mut wider: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
-    for node in nodes.iter() {
-        wide_consequences(node, &graph, &wide, &mut wider);
-    }
     let mut causes: Vec<(Rank, RootCause)> = found
         .into_iter()
         .filter_map(|(id, cases)| {
@@ -104,8 +104,16 @@ impl Case<'_> {
     }
 }
 
-/// A node's roots, and what explains each other finding of it by its place.
-fn of_node<'f>(node: &'f NodeFindings, graph: &Graph<'_>, wide: &[&Finding]) -> (Vec<Case<'f>>, Vec<(usize, String)>) {
+/// What the graph says of one node.
+struct OfNode<'f> {
+    roots: Vec<Case<'f>>,
+    /// What explains a finding, by the finding's place.
+    links: Vec<(usize, String)>,
+    /// Which control plane's fault shows here, and as what.
+    wider: Vec<(&'f str, &'f str)>,
+}
+
+fn of_node<'f>(node: &'f NodeFindings, graph: &Graph<'_>, wide: &[&'f Finding]) -> OfNode<'f> {
     let of_node = graph.of_node(&node.findings, wide);
     let mut roots: Vec<Case<'f>> = Vec::new();
     let mut followers: Vec<(&'f Finding, Causes)> = Vec::new();
@@ -124,26 +132,13 @@ fn of_node<'f>(node: &'f NodeFindings, graph: &Graph<'_>, wide: &[&Finding]) -> 
         let own = followers.iter().filter(|(_, causes)| causes.roots.contains(&root.finding.id));
         root.explains = own.map(|(follower, _)| follower.id.as_str()).collect();
     }
-    (roots, links)
-}
-
-/// What the control planes' faults bring about on other nodes: (check, node) by cause.
-fn wide_consequences<'f>(
-    node: &'f NodeFindings,
-    graph: &Graph<'_>,
-    wide: &[&'f Finding],
-    into: &mut BTreeMap<&'f str, Vec<(&'f str, &'f str)>>,
-) {
-    if wide.is_empty() {
-        return;
-    }
-    let of_node = graph.of_node(&node.findings, wide);
-    for finding in node.findings.iter().filter(|finding| finding.is_fault()) {
-        let causes = of_node.causes(finding);
-        for cause in wide.iter().filter(|cause| causes.roots.contains(&cause.id)) {
-            into.entry(cause.id.as_str()).or_default().push((finding.id.as_str(), node.name.as_str()));
-        }
-    }
+    let shown = |cause: &&'f Finding| {
+        let id = cause.id.as_str();
+        let own = followers.iter().filter(move |(_, causes)| causes.roots.contains(id));
+        own.map(move |(follower, _)| (id, follower.id.as_str())).collect::<Vec<_>>()
+    };
+    let wider = wide.iter().flat_map(shown).collect();
+    OfNode { roots, links, wider }
 }
 
 /// The order of root causes: what breaks things first, then what explains most, then the lowest layer.
