@@ -11,6 +11,7 @@
 //! Only `ssh`, `reach`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world.
 //! Everything from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
+pub mod change;
 pub mod checks;
 pub mod cli;
 pub mod collect;

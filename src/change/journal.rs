@@ -1,0 +1,87 @@
+//! What a run began and what came of it: one line of JSON each, on the disk before the thing itself is done.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `journal.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// RFC 3339, UTC.
+    pub at: String,
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// What happened. Names of nodes are the inventory's; actions go by their place in the node's plan, from 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Entry {
+    /// The plan beside the journal was agreed to.
+    Agreed {
+        plan_sha256: String,
+    },
+    /// Another process took the run up again.
+    Resumed,
+    Batch {
+        number: usize,
+        nodes: Vec<String>,
+    },
+    NodeBegun {
+        node: String,
+    },
+    ActionBegun {
+        node: String,
+        action: usize,
+    },
+    /// A token of this id was made on the control plane and has to be deleted there. The id is no secret.
+    TokenMade {
+        node: String,
+        control_plane: String,
+        id: String,
+    },
+    TokenDeleted {
+        id: String,
+    },
+    ActionEnded {
+        node: String,
+        action: usize,
+        outcome: Outcome,
+    },
+    UndoBegun {
+        node: String,
+        action: usize,
+    },
+    UndoEnded {
+        node: String,
+        action: usize,
+        outcome: Outcome,
+    },
+    NodeEnded {
+        node: String,
+        outcome: Outcome,
+    },
+    /// The run stopped: no further batch is begun.
+    Stopped {
+        why: String,
+    },
+    Ended,
+}
+
+/// How an action, its undoing or a node ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Done and verified; what shows it.
+    Done { evidence: Vec<String> },
+    /// Left out, because a condition of the plan did not hold or it was done already.
+    Skipped { why: String },
+    /// Nothing was changed: the node is not what the plan was made for, or another run has it.
+    Refused { why: String, next: String },
+    Failed {
+        /// What went wrong, without the node's name: the same words on two nodes are the same failure.
+        why: String,
+        next: String,
+        evidence: Vec<String>,
+    },
+    /// Nobody knows how it ended: the connection was lost, or this program was killed.
+    Unsettled { why: String },
+}

@@ -1,0 +1,18 @@
+//! Changing nodes: a plan is made of facts, shown, applied in batches under guards, verified on the node, and undone when it fails.
+//!
+//! ```text
+//! playbook ┐
+//! report   ├─► plan (a value) ─► shown ─► apply, batch by batch ─► verify ─► sweep again ─► before and after
+//! state    ┘                                   │
+//!                                           journal ─► resume, undo
+//! ```
+//!
+//! - [`plan`]: what is to be done on which node, why, and how it is taken back. Pure.
+//! - [`state`]: what a plan was made from, as the node says it.
+//! - [`journal`]: what was begun and what ended, written before it is done.
+//!
+//! Nothing in here reads an inventory, parses a command line or prints.
+
+pub mod journal;
+pub mod plan;
+pub mod state;
