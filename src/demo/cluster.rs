@@ -310,6 +310,12 @@ impl<'b> View<'_, 'b> {
             ("kube-system", "kube-proxy", "kube-proxy", KUBE_PROXY),
         ] {
             writeln!(out, "daemonset={namespace} {name}\ncreated={}", self.iso(80 * DAY))?;
+            let labels = if name == "kube-proxy" {
+                "match=k8s-app kube-proxy"
+            } else {
+                "match=app flannel\nmatch=k8s-app flannel"
+            };
+            writeln!(out, "{labels}")?;
             writeln!(
                 out,
                 "desired={joined}\ncurrent={joined}\nready={ready}\navailable={ready}\nupdated={joined}\nmisscheduled=0"

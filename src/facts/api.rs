@@ -56,6 +56,8 @@ pub struct Api {
     pub missing_bindings: Fact<Vec<String>>,
     /// `cgroupDriver` that the cluster gives to kubelets.
     pub kubelet_cgroup_driver: Fact<String>,
+    /// `clusterDNS` that the cluster gives to kubelets.
+    pub kubelet_cluster_dns: Fact<Vec<String>>,
     pub kubernetes_version: Fact<String>,
     pub control_plane_endpoint: Fact<String>,
     pub pod_subnet: Fact<String>,
@@ -167,6 +169,7 @@ impl Api {
                 Fact::from_option(value.and_then(|value| value.as_str()).map(str::to_owned))
             })
         };
+        let kubelets = data(&named_map(reader, "api-kubelet-config"), "kubelet").and_then(|text| yaml(&text));
         let readyz = asked(reader, "api-readyz", |text, _| text);
         Self {
             nodes: asked(reader, "api-nodes", |text, cut| {
@@ -207,11 +210,15 @@ impl Api {
             refused_join_csrs: whole(reader, "api-csr").map(|text| join::refused(text, now)),
             leases: whole(reader, "api-leases").map(join::leases),
             missing_bindings: whole(reader, "api-rbac").and_then(join::missing_bindings),
-            kubelet_cgroup_driver: data(&named_map(reader, "api-kubelet-config"), "kubelet")
-                .and_then(|text| yaml(&text))
-                .and_then(|root| {
-                    Fact::from_option(root.get("cgroupDriver").and_then(|value| Some(value.as_str()?.to_owned())))
-                }),
+            kubelet_cgroup_driver: kubelets.as_ref().and_then(|root| {
+                Fact::from_option(root.get("cgroupDriver").and_then(|value| Some(value.as_str()?.to_owned())))
+            }),
+            kubelet_cluster_dns: kubelets.as_ref().and_then(|root| {
+                let servers = root.get("clusterDNS").and_then(|list| list.as_sequence());
+                Fact::from_option(servers.map(|servers| {
+                    servers.iter().filter_map(|server| server.as_str()).map(|server| clip(server, 60)).collect()
+                }))
+            }),
             kubernetes_version: setting(&["kubernetesVersion"])
                 .map(|version| version.trim_start_matches('v').to_owned()),
             control_plane_endpoint: setting(&["controlPlaneEndpoint"]),

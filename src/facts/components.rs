@@ -40,6 +40,8 @@ pub struct Components {
     pub kube_proxy: Fact<String>,
     /// Version of flannel, by the image of its daemon set.
     pub flannel: Fact<String>,
+    /// The labels by which flannel's daemon set finds its pods (`app=flannel`); absent where nobody read them.
+    pub flannel_selector: Fact<Vec<String>>,
     /// System pods that should have ended ten minutes ago, by node.
     pub stuck_pods: Fact<BTreeMap<String, Vec<String>>>,
 }
@@ -83,6 +85,7 @@ impl Components {
             kubeadm_api: asked(reader, "api-kubeadm-config").and_then(json).and_then(|maps| kubeadm_api(&maps)),
             kube_proxy: image_of(reader, "kube-proxy"),
             flannel: image_of(reader, "flannel"),
+            flannel_selector: asked(reader, "api-daemonsets").and_then(flannel_selector),
             stuck_pods: asked(reader, "api-pods-system").and_then(|text| match now {
                 Some(now) => Fact::Known(stuck_pods(text, now)),
                 None => Fact::unknown("the node's clock is not known"),
@@ -257,6 +260,18 @@ fn image_of(reader: Reader<'_>, part: &str) -> Fact<String> {
     })
 }
 
+/// Of the first daemon set of flannel's.
+fn flannel_selector(text: &str) -> Fact<Vec<String>> {
+    let sets = blocks(text, "daemonset", false);
+    let set = sets.iter().find(|set| set.get("daemonset").is_some_and(|name| name.contains("flannel")));
+    let labels: Vec<String> = set
+        .into_iter()
+        .flat_map(|set| set.all("match").collect::<Vec<_>>())
+        .map(|label| clip(&label.replacen(' ', "=", 1), 200))
+        .collect();
+    Fact::from_option((!labels.is_empty()).then_some(labels))
+}
+
 fn stuck_pods(text: &str, now: i64) -> BTreeMap<String, Vec<String>> {
     let mut stuck: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pod in blocks(text, "pod", false) {
@@ -305,6 +320,15 @@ mod tests {
         );
         let denied = parse(&record_of(vec![section("env-file", KUBEADM_FLAGS, 77, "")]));
         assert!(denied.removed_flags.is_unknown());
+    }
+
+    #[test]
+    fn what_flannels_daemon_set_finds_its_pods_by() {
+        let sets = "daemonset=kube-system kube-proxy\nmatch=k8s-app kube-proxy\n\
+                    daemonset=kube-flannel kube-flannel-ds\nmatch=app flannel\nmatch=k8s-app flannel\n";
+        let selector = |sets: &str| parse(&record(&[("api-daemonsets", "", sets)])).flannel_selector;
+        assert_eq!(selector(sets), Fact::Known(vec!["app=flannel".to_owned(), "k8s-app=flannel".to_owned()]));
+        assert_eq!(selector("daemonset=kube-flannel kube-flannel-ds\n"), Fact::Absent, "an older record");
     }
 
     #[test]

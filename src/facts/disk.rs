@@ -31,6 +31,8 @@ pub struct Disk {
     pub ext4_errors: BTreeMap<String, Fact<u64>>,
     /// Devices with such errors.
     pub ext4_with_errors: Fact<Vec<String>>,
+    /// btrfs devices that counted errors, as `1b2c.../1: 3 write_errs, 1 corruption_errs`.
+    pub btrfs_with_errors: Fact<Vec<String>>,
     /// Thin pools' fill in percent, by name.
     pub thin_pools: Fact<BTreeMap<String, u32>>,
     /// The fullest of them, in percent; absent when there is none.
@@ -143,6 +145,9 @@ impl Disk {
                 ext4_errors.iter().filter(|(_, errors)| errors.is_known()).map(|(device, _)| device.clone()).collect(),
             ),
             ext4_errors,
+            btrfs_with_errors: Fact::Known(
+                reader.each("btrfs-errors").filter_map(|(device, text)| btrfs_errors(device, text.known()?)).collect(),
+            ),
             thin_pool_fullest: thin_pools.as_ref().and_then(|pools| Fact::from_option(pools.values().copied().max())),
             thin_pools,
             paths,
@@ -280,6 +285,14 @@ fn thin_pools(text: &str) -> BTreeMap<String, u32> {
     rows.collect()
 }
 
+/// `write_errs 3` lines; `None` when all of them are 0.
+fn btrfs_errors(device: &str, text: &str) -> Option<String> {
+    let counts = text.lines().filter_map(|line| line.split_once(' '));
+    let some = counts.filter(|(_, count)| count.parse::<u64>().is_ok_and(|count| count > 0));
+    let said: Vec<String> = some.map(|(what, count)| format!("{count} {what}")).collect();
+    (!said.is_empty()).then(|| super::read::clip(&format!("{device}: {}", said.join(", ")), 200))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::read::test_support::{record_of, section};
@@ -318,6 +331,8 @@ mod tests {
             section("df", "/boot", 66, ""),
             section("fs-errors", "sda1", 0, "0\n"),
             section("fs-errors", "sdb1", 0, "3\n"),
+            section("btrfs-errors", "1b2c/1", 0, "write_errs 0\nread_errs 0\n"),
+            section("btrfs-errors", "1b2c/2", 0, "write_errs 3\nread_errs 0\ncorruption_errs 1\n"),
             section("lvm-thin", "", 0, "vg-pool: 0 1048576 thin-pool 1 52/1024 962/1000 - rw discard_passdown\n"),
         ]);
         let disk = Disk::parse(Reader::new(&record), None);
@@ -326,6 +341,7 @@ mod tests {
         assert_eq!(disk.pods.used_percent, Fact::Known(10));
         assert!(!disk.paths.contains_key("/boot"));
         assert_eq!(disk.ext4_errors.keys().collect::<Vec<_>>(), ["sdb1"]);
+        assert_eq!(disk.btrfs_with_errors, Fact::Known(vec!["1b2c/2: 3 write_errs, 1 corruption_errs".to_owned()]));
         assert_eq!(disk.thin_pools.known().unwrap()["vg-pool"], 96);
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Fact;
 use super::host_firewall::{self, NEEDED};
-use super::read::Reader;
+use super::read::{Keys, Reader, number};
 use super::unit::processes;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
@@ -16,6 +16,10 @@ pub struct Firewall {
     /// Open ports of firewalld's default zone (`10250/tcp`).
     pub firewalld_ports: Fact<Vec<String>>,
     pub firewalld_masquerade: Fact<bool>,
+    /// Of the pod network's interfaces, those in no zone of firewalld that accepts everything. Absent when it does not run.
+    pub untrusted_interfaces: Fact<Vec<String>>,
+    /// Rules in either backend that drop or reject what comes in on flannel's UDP port, 8472; absent where nobody counted.
+    pub vxlan_drops: Fact<u64>,
     pub ufw: Fact<String>,
     pub ufw_active: Fact<bool>,
     /// What happens to packets for the node that no rule of ufw names.
@@ -72,6 +76,12 @@ impl Firewall {
         let kube_service_rules = keys.number::<u64>("kube_services");
         Self {
             closed_ports: closed_ports(reader, &firewalld_running, &ufw_active),
+            untrusted_interfaces: if firewalld_running.is_true() {
+                zones(reader).map(|zones| host_firewall::untrusted(&zones))
+            } else {
+                firewalld_running.as_ref().and_then(|_| Fact::Absent)
+            },
+            vxlan_drops: vxlan_drops(&keys),
             firewalld_ports: setting("ports").map(|ports| ports.split_whitespace().map(str::to_owned).collect()),
             firewalld_masquerade: setting("masquerade").and_then(|value| super::read::flag(&value)),
             firewalld_running,
@@ -110,21 +120,35 @@ impl Firewall {
     }
 }
 
+/// Rules of both backends; where one of them could not be asked, the other one's count is the answer.
+fn vxlan_drops(keys: &Keys<'_>) -> Fact<u64> {
+    let counts = ["ipt_drops", "nft_drops"];
+    let counts = keys.all().iter().filter(|(key, _)| counts.contains(key));
+    let known: Vec<u64> = counts.filter_map(|(_, count)| count.clone().and_then(number).known().copied()).collect();
+    keys.read().and_then(|()| Fact::from_option(known.into_iter().max()))
+}
+
+/// What firewalld says of each active zone.
+fn zones(reader: Reader<'_>) -> Fact<Vec<&str>> {
+    let mut zones = Vec::new();
+    for (_, zone) in reader.each("firewalld") {
+        match zone {
+            Fact::Known(text) => zones.push(text),
+            Fact::Absent => {}
+            Fact::Unknown(why) => return Fact::Unknown(why),
+        }
+    }
+    if zones.is_empty() { reader.nothing("firewalld") } else { Fact::Known(zones) }
+}
+
 fn closed_ports(reader: Reader<'_>, firewalld: &Fact<bool>, ufw: &Fact<bool>) -> Fact<Vec<String>> {
     let mut closed: Vec<String> = Vec::new();
     if firewalld.is_true() {
-        let mut zones = Vec::new();
-        for (_, zone) in reader.each("firewalld") {
-            match zone {
-                Fact::Known(text) => zones.push(text),
-                Fact::Absent => {}
-                Fact::Unknown(why) => return Fact::Unknown(why),
-            }
+        match zones(reader) {
+            Fact::Known(zones) => closed.extend(host_firewall::closed_by_firewalld(&zones)),
+            Fact::Absent => {}
+            Fact::Unknown(why) => return Fact::Unknown(why),
         }
-        if zones.is_empty() {
-            return reader.nothing("firewalld");
-        }
-        closed.extend(host_firewall::closed_by_firewalld(&zones));
     }
     if ufw.is_true() {
         let keys = reader.keys("firewall");
@@ -176,6 +200,26 @@ mod tests {
         assert_eq!(firewall.kube_service_rules, Fact::Known(12));
         assert_eq!(firewall.nft_kube_rules, Fact::Known(12), "iptables writes there");
         assert_eq!(firewall.closed_ports, Fact::Known(vec!["6443/tcp".to_owned()]));
+    }
+
+    #[test]
+    fn rules_that_stop_the_tunnel_and_interfaces_that_nobody_trusts() {
+        let drops = |text: &str| parse(&[("firewall", "", text)]).vxlan_drops;
+        assert_eq!(drops("ipt_drops=0\nnft_drops=2\n"), Fact::Known(2));
+        assert_eq!(drops("ipt_drops-\nnft_drops!nft failed with 1\n"), Fact::Absent);
+        assert_eq!(drops("nft_rules=3\n"), Fact::Absent, "an older record");
+        let public =
+            ("firewalld", "", "public (default, active)\n  target: default\n  interfaces: eth0\n  sources: \n");
+        let trusted = ("firewalld", "trusted", "trusted (active)\n  target: ACCEPT\n  interfaces: cni0\n  sources: \n");
+        let firewall = |zones: &[(&str, &str, &str)]| {
+            let sections = [&[("firewall", "", "firewalld=active\nufw=inactive\n")], zones].concat();
+            parse(&sections).untrusted_interfaces
+        };
+        assert_eq!(firewall(&[public]), Fact::Known(vec!["cni0".to_owned(), "flannel.1".to_owned()]));
+        assert_eq!(firewall(&[public, trusted]), Fact::Known(vec!["flannel.1".to_owned()]));
+        let by_network = ("firewalld", "trusted", "trusted (active)\n  target: ACCEPT\n  sources: 10.244.0.0/16\n");
+        assert_eq!(firewall(&[public, by_network]), Fact::Known(vec![]));
+        assert_eq!(parse(&[("firewall", "", "firewalld=inactive\n")]).untrusted_interfaces, Fact::Absent);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::ipv4::Net;
 use super::leases::Leases;
 use super::logs::{container_line, last_error};
 use super::network::Network;
-use super::read::{Reader, number};
+use super::read::{Keys, Reader, number};
 use super::vtep::Tables;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
@@ -30,6 +30,14 @@ pub struct Flannel {
     pub interface_up: Fact<bool>,
     pub interface_mtu: Fact<u32>,
     pub interface_local: Fact<String>,
+    /// The IPv4 address of flannel.1 with its prefix.
+    pub interface_address: Fact<String>,
+    /// It is not the first one of flannel's subnet, which answers from here to pods of other nodes come from.
+    pub interface_address_differs: Fact<bool>,
+    /// Packets that came out of the tunnel since flannel.1 was made; absent where nobody counted.
+    pub received: Fact<u64>,
+    /// Packets that went into it.
+    pub sent: Fact<u64>,
     /// The address of cni0 with its prefix; absent until the first pod has been there.
     pub cni0: Fact<String>,
     /// cni0 has another address than flannel's subnet wants.
@@ -81,10 +89,17 @@ impl Flannel {
         };
         let subnet = variable("FLANNEL_SUBNET");
         let link = network.interfaces.as_ref().and_then(|all| Fact::from_option(all.get("flannel.1").cloned()));
-        let cni0 = network.addresses.as_ref().and_then(|all| {
-            let own = all.iter().find(|address| address.interface == "cni0" && address.address.contains('.'));
-            Fact::from_option(own.map(|own| format!("{}/{}", own.address, own.prefix)))
-        });
+        let address_of = |name: &str| {
+            network.addresses.as_ref().and_then(|all| {
+                let own = all.iter().find(|address| address.interface == name && address.address.contains('.'));
+                Fact::from_option(own.map(|own| format!("{}/{}", own.address, own.prefix)))
+            })
+        };
+        let (cni0, interface_address) = (address_of("cni0"), address_of("flannel.1"));
+        let traffic = match reader.sections("overlay-traffic").next() {
+            Some(_) => reader.keys("overlay-traffic"),
+            None => Keys::new(reader.none_of("overlay-traffic")),
+        };
         let complete = env.as_ref().map(|_| {
             let names = ["FLANNEL_NETWORK", "FLANNEL_SUBNET", "FLANNEL_MTU", "FLANNEL_IPMASQ"];
             names.iter().all(|name| variable(name).is_known_and(|value| !value.is_empty()))
@@ -117,7 +132,7 @@ impl Flannel {
             subnet_env_complete: complete,
             network: variable("FLANNEL_NETWORK"),
             pod_cidr: own.as_ref().map(Net::to_string),
-            subnet_outside: own.and_then(|own| pods.as_ref().map(|pods| !pods.holds(own))),
+            subnet_outside: own.clone().and_then(|own| pods.as_ref().map(|pods| !pods.holds(own))),
             overlaps: pods.and_then(|pods| overlaps(pods, network)),
             port_shared_with: port_shared_with(network),
             mtu_too_large: interface_mtu
@@ -138,6 +153,13 @@ impl Flannel {
             last_lease_foreign: leases.last_is_foreign,
             tables: Tables::parse(reader),
             interface,
+            interface_address_differs: interface_address.as_ref().and_then(|address| {
+                let first = own.as_ref().map(|own| std::net::Ipv4Addr::from(own.base).to_string());
+                first.map(|first| address.split('/').next() != Some(first.as_str()))
+            }),
+            interface_address,
+            received: traffic.number("rx_packets"),
+            sent: traffic.number("tx_packets"),
             interface_up: link.clone().and_then(|link| link.up),
             interface_mtu,
             interface_local: link.and_then(|link| link.vxlan_local),

@@ -24,6 +24,21 @@ pub(super) fn closed_by_firewalld(zones: &[&str]) -> Vec<String> {
     closed(|port, kind| zones.iter().any(|zone| zone_opens(zone, port, kind)))
 }
 
+/// Interfaces that packets of pods come through.
+const OF_PODS: [&str; 2] = ["cni0", "flannel.1"];
+
+/// Of the pod network's interfaces, those that no zone with the target ACCEPT has. Such a zone may also name a network
+/// instead, which is taken to be that of the pods.
+pub(super) fn untrusted(zones: &[&str]) -> Vec<String> {
+    let trusted = zones.iter().filter(|zone| setting(zone, "target") == Some("ACCEPT"));
+    let names = |zone: &str, name: &str| {
+        let has = |what: &str| setting(zone, what).unwrap_or_default().to_owned();
+        has("interfaces").split_whitespace().any(|own| own == name) || !has("sources").is_empty()
+    };
+    let untrusted = OF_PODS.into_iter().filter(|name| !trusted.clone().any(|zone| names(zone, name)));
+    untrusted.map(str::to_owned).collect()
+}
+
 /// Of [`NEEDED`], those that no rule lets in. A rule is `allow tcp 10250 0.0.0.0/0 any 192.168.4.0/24 in`: action, protocol,
 /// port, destination, source port, source, direction.
 pub(super) fn closed_by_ufw(rules: &[String]) -> Vec<String> {

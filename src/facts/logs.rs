@@ -51,6 +51,8 @@ pub const KUBELET_LOG: &[(&str, &[&str])] = &[
     ("no_space", &["no space left on device"]),
     ("read_only_fs", &["ead-only file system"]),
     ("image_fs_full", &["Disk usage on image filesystem is at"]),
+    ("image_gc_failed", &["wanted to free", "but freed"]),
+    ("image_gc_failed", &["Failed to garbage collect required amount of images"]),
     ("evicting", &["node was low on resource"]),
     ("evicting", &["attempting to reclaim"]),
     ("orphaned_volumes", &["orphaned pod", "volume paths are still present"]),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Fact;
 use super::read::Reader;
+use crate::record::rc;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Network {
@@ -29,6 +30,21 @@ pub struct Network {
     pub own_name_resolves_to: Fact<Vec<String>>,
     /// The node's own name resolves to an address that is not its own.
     pub own_name_is_foreign: Fact<bool>,
+    /// What came of looking up the registry of Kubernetes' images on the node; absent where nobody looked.
+    pub registry_lookup: Fact<Lookup>,
+}
+
+/// The registry that kubeadm and containerd pull from by default.
+const REGISTRY: &str = "registry.k8s.io";
+
+/// What name resolution makes of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lookup {
+    Resolves,
+    /// It answers that there is no such name, or that it cannot tell.
+    NotFound,
+    NoAnswer,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -119,6 +135,7 @@ impl Network {
                     .map(|addresses| !resolved.is_empty() && !resolved.iter().any(|ip| is_own(addresses, ip)))
             }),
             own_name_resolves_to: resolved,
+            registry_lookup: registry_lookup(reader),
             addresses,
             listening,
         }
@@ -228,7 +245,8 @@ fn link(line: &str) -> Option<(String, Interface)> {
 
 /// The first words of `getent hosts` lines.
 fn resolved(reader: Reader<'_>) -> Fact<Vec<String>> {
-    let Some((_, text)) = reader.each("resolve").next() else { return reader.nothing("resolve") };
+    let own = reader.each("resolve").find(|(name, _)| *name != REGISTRY);
+    let Some((_, text)) = own else { return reader.nothing("resolve") };
     text.map(|text| {
         let mut found: Vec<String> =
             text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
@@ -237,10 +255,23 @@ fn resolved(reader: Reader<'_>) -> Fact<Vec<String>> {
     })
 }
 
+/// `getent` ends with 2 when there is no such name.
+fn registry_lookup(reader: Reader<'_>) -> Fact<Lookup> {
+    let Some(section) = reader.sections("resolve").find(|section| section.arg.as_deref() == Some(REGISTRY)) else {
+        return if reader.sections("resolve").next().is_some() { Fact::Absent } else { reader.none_of("resolve") };
+    };
+    match (section.rc, super::read::read(section)) {
+        (2, _) => Fact::Known(Lookup::NotFound),
+        (rc::TIMEOUT, _) => Fact::Known(Lookup::NoAnswer),
+        (_, text) => text.map(|_| Lookup::Resolves),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::read::test_support::record;
+    use super::super::read::test_support::{record, record_of, section};
     use super::*;
+    use crate::record::Section;
 
     const ADDR: &str = "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n\
         2: enp5s0    inet 192.168.4.61/24 brd 192.168.4.255 scope global enp5s0\n\
@@ -248,6 +279,10 @@ mod tests {
 
     fn parse(sections: &[(&str, &str, &str)]) -> Network {
         Network::parse(Reader::new(&record(sections)))
+    }
+
+    fn parse_of(sections: Vec<Section>) -> Network {
+        Network::parse(Reader::new(&record_of(sections)))
     }
 
     #[test]
@@ -262,6 +297,20 @@ mod tests {
         assert!(network.ports.p10250.is_known_and(|port| port.process == Fact::Known("kubelet".to_owned())));
         assert_eq!(network.ports.p10255, Fact::Absent);
         assert!(network.ports.p6443.is_known_and(|port| port.pid.is_unknown()));
+    }
+
+    #[test]
+    fn the_registrys_name() {
+        let lookup = |code| {
+            let own = section("resolve", "node", 0, "192.168.4.61 node\n");
+            parse_of(vec![own, section("resolve", REGISTRY, code, "")])
+        };
+        assert_eq!(lookup(2).registry_lookup, Fact::Known(Lookup::NotFound));
+        assert_eq!(lookup(124).registry_lookup, Fact::Known(Lookup::NoAnswer));
+        assert_eq!(lookup(0).registry_lookup, Fact::Known(Lookup::Resolves));
+        assert!(lookup(127).registry_lookup.is_unknown());
+        assert_eq!(lookup(2).own_name_resolves_to, Fact::Known(vec!["192.168.4.61".to_owned()]));
+        assert_eq!(parse(&[("resolve", "node", "")]).registry_lookup, Fact::Absent);
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub struct Nfs {
     pub declared_not_mounted: Fact<Vec<String>>,
     /// Those of them whose absence fstab does not tolerate (no `nofail`).
     pub required_not_mounted: Fact<Vec<String>>,
+    /// Mount points of fstab's NFS lines where something else is mounted, as `/mnt: a:/x instead of b:/x`.
+    pub mounted_otherwise: Fact<Vec<String>>,
+    /// NFS mount points that took longer than a second to answer, with how long.
+    pub slow: Fact<Vec<String>>,
     /// How many NFS lines fstab has.
     pub declared_count: Fact<u64>,
     /// NFS mount points of fstab with neither `_netdev`, `nofail`, `noauto` nor an automount: the node may hang at boot.
@@ -72,6 +76,9 @@ pub enum MountState {
     Hung,
 }
 
+/// A healthy server answers within some milliseconds; a look that took longer waited.
+const SLOW_MS: u64 = 1000;
+
 impl Nfs {
     pub(crate) fn parse(reader: Reader<'_>, network: &Network, helper: Fact<bool>) -> Self {
         let lines = reader.text("mountinfo").map(mountinfo::parse);
@@ -109,6 +116,12 @@ impl Nfs {
             }),
             declared_not_mounted: not_mounted(&declared, &mounts, |_| true),
             required_not_mounted: not_mounted(&declared, &mounts, |entry| !entry.has("nofail")),
+            mounted_otherwise: declared.as_ref().and_then(|declared| {
+                mounts
+                    .as_ref()
+                    .map(|mounts| declared.iter().filter_map(|entry| mounted_otherwise(entry, mounts)).collect())
+            }),
+            slow: mounts.as_ref().map(|mounts| mounts.iter().filter_map(NetMount::slow).collect()),
             declared_count: declared.as_ref().map(|declared| declared.len() as u64),
             boot_hang_risk: declared.map(|declared| {
                 let safe = ["_netdev", "nofail", "noauto", "x-systemd.automount"];
@@ -136,6 +149,14 @@ fn not_mounted(
             missing.filter(|entry| counts(entry)).map(|entry| entry.mount_point.clone()).collect()
         })
     })
+}
+
+/// The kernel writes a name as it was given and an address in brackets; a slash at the end means nothing.
+fn mounted_otherwise(entry: &fstab::FstabEntry, mounts: &[NetMount]) -> Option<String> {
+    // Of several mounts on one point the last one is seen.
+    let mounted = mounts.iter().rfind(|mount| mount.mount_point == entry.mount_point)?;
+    let same = mounted.source.trim_end_matches('/') == entry.source.trim_end_matches('/');
+    (!same).then(|| clip(&format!("{}: {} instead of {}", entry.mount_point, mounted.source, entry.source), 300))
 }
 
 /// "None hangs" is known only if every mount was asked; a mount that does is known at once.
@@ -190,6 +211,12 @@ impl NetMount {
     /// `/mnt/media: Stale file handle`
     fn with_error(&self) -> String {
         self.error.known().map_or_else(|| self.mount_point.clone(), |error| format!("{}: {error}", self.mount_point))
+    }
+
+    /// `/mnt/media: 1800 ms`
+    fn slow(&self) -> Option<String> {
+        let ms = self.answer_ms.known().filter(|ms| self.nfs && **ms > SLOW_MS)?;
+        (self.state == Fact::Known(MountState::Answered)).then(|| format!("{}: {ms} ms", self.mount_point))
     }
 
     fn waits_for_server(&self) -> bool {
@@ -268,6 +295,16 @@ mod tests {
         assert_eq!(stale.failing, Fact::Known(vec!["/mnt/media".to_owned()]));
         assert_eq!(stale.nfs_failing, Fact::Known(vec!["/mnt/media: Stale file handle".to_owned()]));
         assert_eq!(stale.waits_for_server, Fact::Known(false));
+    }
+
+    #[test]
+    fn slow_mounts_and_what_lies_where_fstab_wants_another() {
+        let fstab = "192.168.4.61:/srv/other /mnt/media nfs4 rw 0 0\n192.168.4.61:/srv/media/ /mnt/media nfs4 rw 0 0\n";
+        let nfs = parse("state=answered\nms=1800\n", fstab);
+        assert_eq!(nfs.slow, Fact::Known(vec!["/mnt/media: 1800 ms".to_owned()]));
+        let said = "/mnt/media: 192.168.4.61:/srv/media instead of 192.168.4.61:/srv/other";
+        assert_eq!(nfs.mounted_otherwise, Fact::Known(vec![said.to_owned()]));
+        assert_eq!(parse("state=answered\nms=3\n", "").slow, Fact::Known(vec![]));
     }
 
     #[test]

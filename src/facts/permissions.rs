@@ -33,6 +33,8 @@ pub struct Permissions {
     pub selinux_denial: Fact<String>,
     /// When the first of them was written, in seconds since 1970.
     pub selinux_denied_since: Fact<i64>,
+    /// The types of `SELinux` of the directories that pods and the runtime write to, by path; absent where it is off.
+    pub selinux_types: Fact<BTreeMap<String, String>>,
     pub apparmor_enabled: Fact<bool>,
     /// `AppArmor` is on and its parser is not installed: containers do not start.
     pub apparmor_without_parser: Fact<bool>,
@@ -128,6 +130,10 @@ impl Permissions {
                 (Fact::Known(false) | Fact::Absent, _) => Fact::Known(false),
                 (Fact::Unknown(why), _) => Fact::unknown(why.as_str()),
             },
+            selinux_types: match reader.sections("selinux-label").next() {
+                Some(_) => reader.text("selinux-label").map(selinux_types),
+                None => reader.none_of("selinux-label"),
+            },
             apparmor_enabled: apparmor,
         }
     }
@@ -162,6 +168,15 @@ fn selinux_denials(reader: Reader<'_>) -> Fact<Vec<&str>> {
         };
         denied.filter(of_this_boot).collect()
     })
+}
+
+/// `system_u:object_r:etc_t:s0 /etc/cni/net.d` lines; a file system without labels says `?`.
+fn selinux_types(text: &str) -> BTreeMap<String, String> {
+    let typed = |line: &str| {
+        let (context, path) = line.split_once(' ').filter(|(_, path)| path.starts_with('/'))?;
+        Some((clip(path, 200), clip(context.split(':').nth(2)?, 80)))
+    };
+    text.lines().filter_map(typed).collect()
 }
 
 /// `msg=audit(1757525900.123:456)`
@@ -234,6 +249,17 @@ mod tests {
         assert_eq!(permissions.apparmor_without_parser, Fact::Known(true));
         assert_eq!(permissions.exists("/etc/crictl.yaml"), Fact::Known(false));
         assert!(permissions.exists("/never/asked").is_unknown());
+    }
+
+    #[test]
+    fn labels_of_directories() {
+        let label = "system_u:object_r:etc_t:s0 /etc/cni/net.d\n? /opt/cni/bin\nstat: cannot statx '/run/flannel'\n";
+        let types = Permissions::parse(Reader::new(&record(&[("selinux-label", "", label)]))).selinux_types;
+        assert_eq!(
+            types.known().unwrap().iter().collect::<Vec<_>>(),
+            [(&"/etc/cni/net.d".to_owned(), &"etc_t".to_owned())]
+        );
+        assert_eq!(parse("", "").selinux_types, Fact::Absent);
     }
 
     #[test]

@@ -182,6 +182,11 @@ fn every_shell_sends_everything_and_they_agree() {
         // The whole number, not what a shell makes of it that reads one byte at a time.
         let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
         assert_eq!(key(capture, "ident", "pid_max"), Some(format!("={}", pid_max.trim()).as_str()), "{shell}");
+        // Flannel's port is looked for in the rules of both backends, whatever there is of them.
+        for key_of in ["ipt_drops", "nft_drops", "foreign_chains"] {
+            assert!(key(capture, "firewall", key_of).is_some(), "{shell}: {key_of}");
+        }
+        assert!(capture.section_of("resolve", "registry.k8s.io").is_some(), "{shell}");
         let root = text_of(capture, "df", "/");
         assert_eq!(root.split(' ').count(), 7, "{shell}: {root}");
     }

@@ -100,7 +100,10 @@ fn cluster_info_pins_its_ca() {
 fn readyz_versions_and_configuration() {
     let config = serde_json::json!({"items": [{"data": {"ClusterConfiguration":
         "kubernetesVersion: v1.29.15\nnetworking:\n  podSubnet: 10.244.0.0/16\n"}}]});
+    let kubelets = serde_json::json!({"items": [{"data": {"kubelet":
+        "cgroupDriver: systemd\nclusterDNS:\n- 10.96.0.10\n"}}]});
     let api = parse(&[
+        ("api-kubelet-config", "", &kubelets.to_string()),
         ("api-readyz", "", "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n"),
         ("api-version", "", r#"{"gitVersion":"v1.29.15"}"#),
         ("api-kubeadm-config", "", &config.to_string()),
@@ -109,6 +112,7 @@ fn readyz_versions_and_configuration() {
     assert_eq!(api.not_ready, Fact::Known(vec!["etcd failed: reason withheld".to_owned()]));
     assert_eq!(api.version, Fact::Known("1.29.15".to_owned()));
     assert_eq!(api.pod_subnet, Fact::Known("10.244.0.0/16".to_owned()));
+    assert_eq!(api.kubelet_cluster_dns, Fact::Known(vec!["10.96.0.10".to_owned()]));
     assert_eq!(parse(&[("api-readyz", "", "[+]ping ok\nreadyz check passed\n")]).ready, Fact::Known(true));
 }
 

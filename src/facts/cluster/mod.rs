@@ -3,6 +3,8 @@
 //! - `matching`: which Node object is which node of the run.
 //! - `duplicates`: what one machine alone may have, and several do.
 //! - `flannel`: why a node has no pod of flannel's.
+//! - `kube_proxy`: whether a node has kube-proxy's pod.
+//! - `exports`: NFS servers of the run and their clients.
 //! - `pods`: the addresses of pods against the networks of their nodes.
 //! - [`agreement`]: what most of the siblings say, and who says something else.
 //! - `cidr`: networks as ranges.
@@ -13,7 +15,9 @@
 pub mod agreement;
 mod cidr;
 mod duplicates;
+mod exports;
 mod flannel;
+mod kube_proxy;
 mod matching;
 mod pods;
 
@@ -31,7 +35,9 @@ use super::overlay::{Fleet, Overlay};
 use super::time::Clock;
 use super::{Fact, NodeFacts};
 use agreement::{Agreement, VersionDrift};
+use exports::Exports;
 use flannel::Placement;
+use kube_proxy::KubeProxies;
 use matching::Matching;
 use pods::PodAddresses;
 
@@ -66,6 +72,14 @@ pub struct Member {
     pub flannel_missing_because: Fact<FlannelMissing>,
     /// The same in words, with the taint or the selector.
     pub flannel_missing_detail: Fact<String>,
+    /// kube-proxy's pod on it; absent when there is none.
+    pub kube_proxy_pod: Fact<Pod>,
+    /// There is none, and the cluster's other nodes have one.
+    pub kube_proxy_missing: Fact<bool>,
+    /// What it mounts by NFS, or should, from a node of the run that exports it to others only.
+    pub nfs_refused: Fact<Vec<String>>,
+    /// What it mounts by NFS with other options than most nodes of the run, with both.
+    pub nfs_options_differ: Fact<Vec<String>>,
     /// Its clock minus the control plane's, in milliseconds.
     pub skew_ms: Fact<i64>,
     pub skew_error_ms: Fact<i64>,
@@ -94,6 +108,8 @@ pub struct Member {
     /// The API server's version, and its minor number.
     pub cluster_version: Fact<String>,
     pub cluster_minor: Fact<u32>,
+    /// The DNS servers that the cluster's configuration gives to kubelets for their pods.
+    pub cluster_dns: Fact<Vec<String>>,
     /// SHA-256 of the public key of the cluster's CA.
     pub cluster_ca_sha256: Fact<String>,
     /// The name that this node goes by, when a Ready Node of another machine has it.
@@ -124,6 +140,10 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
         of_cluster(answering.map(|(_, facts)| *facts), control_planes.first().map(|(_, facts)| *facts));
     let minor =
         version.as_ref().and_then(|version| version.split('.').nth(1).map_or(Fact::Absent, super::read::number));
+    let proxies = answering.map(|(_, facts)| KubeProxies::new(&facts.api));
+    let exports = Exports::new(nodes);
+    let cluster_dns =
+        answering.map_or_else(|| of_api().map(|()| Vec::new()), |(_, facts)| facts.api.kubelet_cluster_dns.clone());
     let overlay = Fleet::new(nodes, &api_nodes, answering.map(|(_, facts)| &facts.api));
 
     let members = nodes.iter().map(|(name, facts)| {
@@ -138,6 +158,7 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
         };
         let flannel = placement.as_ref().map_or_else(|| flannel::OfNode::unknown(&of_api()), |all| all.of(&node));
         let pods = addresses.as_ref().map_or_else(|| pods::OfNode::unknown(&of_api()), |all| all.of(&node));
+        let kube_proxy = proxies.as_ref().map_or_else(|| kube_proxy::OfNode::unknown(&of_api()), |all| all.of(&node));
         let skew_ms = relative(&facts.time.skew_ms, i64::saturating_sub, clock.map(|(skew, _)| skew));
         let skew_error_ms = relative(&facts.time.skew_error_ms, i64::saturating_add, clock.map(|(_, error)| error));
         let mut member = Member {
@@ -146,6 +167,11 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
             flannel_pod: flannel.pod,
             flannel_missing_because: flannel.missing_because,
             flannel_missing_detail: flannel.missing_detail,
+            kube_proxy_pod: kube_proxy.pod,
+            kube_proxy_missing: kube_proxy.missing,
+            nfs_refused: exports.refused(facts),
+            nfs_options_differ: exports.options_differ(facts),
+            cluster_dns: cluster_dns.clone(),
             clock: Clock::new(&skew_ms, &skew_error_ms, &facts.time),
             skew_ms,
             skew_error_ms,

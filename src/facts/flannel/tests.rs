@@ -126,3 +126,18 @@ fn the_newest_container_of_flannel_counts() {
     let again = [container(0, 300, "RUNNING"), container(7, 200, "EXITED")];
     assert_eq!(list(&again), (Fact::Known(true), Fact::Known(0)));
 }
+
+#[test]
+fn what_went_through_the_tunnel() {
+    let flannel = parse(&[
+        ("flannel-env", "", ENV),
+        ("ip-addr", "", "5: flannel.1    inet 10.244.1.0/32 scope global flannel.1\n"),
+        ("overlay-traffic", "", "rx_packets=0\ntx_packets=412\n"),
+    ]);
+    assert_eq!((flannel.received, flannel.sent), (Fact::Known(0), Fact::Known(412)));
+    assert_eq!(flannel.interface_address_differs, Fact::Known(false));
+    // Where there is no tunnel nothing is counted.
+    let none = parse(&[("flannel-env", "", ENV), ("ip-addr", "", "5: flannel.1    inet 10.244.7.0/32 scope global\n")]);
+    assert_eq!(none.received, Fact::Absent);
+    assert_eq!(none.interface_address_differs, Fact::Known(true));
+}

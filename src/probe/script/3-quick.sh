@@ -106,6 +106,9 @@ $(NF-1) ~ /^(br_netfilter|overlay|vxlan|nf_conntrack|nf_tables|ip_tables|iptable
   for p in /sys/fs/ext4/*/errors_count; do
     [ -e "$p" ] && h=${p%/*} && f '' fs-errors "$p" "${h##*/}"
   done
+  for p in /sys/fs/btrfs/*/devinfo/*/error_stats; do
+    [ -e "$p" ] && h=${p#/sys/fs/btrfs/} h=${h%/*} && f '' btrfs-errors "$p" "${h%%/*}/${h##*/}"
+  done
 }
 # sc KEY: a sysctl as a key line.
 sc() {

@@ -79,6 +79,10 @@ lists() {
   for p in $K/manifests/*; do [ -f "$p" ] && f I manifest-image "$p" "$p"; done
 }
 net() {
+  if [ -d /sys/class/net/flannel.1 ]; then
+    for p in rx_packets tx_packets; do r $p /sys/class/net/flannel.1/statistics/$p; done
+    t 0 overlay-traffic
+  fi
   if w ip; then
     x ip -o addr 2>&1
     t $? ip-addr

@@ -40,11 +40,17 @@ END { for (i = n > 60 ? n - 60 : 0; i < n; i++) print b[i % 60]; exit r }'
     [ $X = 0 ] && x tail -n 3000 $p | grep -E 'avc: .*denied.*(cni|flannel|containerd|kubelet|runc)' | tail -n 20
     t $X selinux-avc
   fi
+  if [ -e /sys/fs/selinux/enforce ]; then
+    x stat -c '%C %n' /etc/cni/net.d /opt/cni/bin /run/flannel 2>/dev/null
+    case $? in 1) t 0 selinux-label ;; *) t $? selinux-label ;; esac
+  fi
   D=$T1
   p=
   read -r p </proc/sys/kernel/hostname
-  x getent hosts "$p" 2>&1
-  t $? resolve "$p"
+  for p in "$p" registry.k8s.io; do
+    x getent hosts "$p" 2>&1
+    t $? resolve "$p"
+  done
 }
 # lm MODULE: is it loaded (or can nothing be loaded at all)?
 lm() { [ -d "/sys/module/$1" ] || [ ! -e /proc/modules ]; }
@@ -56,35 +62,36 @@ firewall() {
   echo "ufw=$V"
   V=$(x iptables -V 2>/dev/null)
   [ "$V" ] && echo "iptables_version=$V" || echo iptables_version-
+  L='iptables_rules forward_policy kube_services flannel_rules foreign_chains ipt_drops'
   if [ ! "$UID0" ]; then
-    for p in nft_rules nft_kube_rules kube_proxy_nft iptables_rules iptables_legacy_rules legacy_kube_rules forward_policy kube_services flannel_rules foreign_chains ipvs_services; do echo "$p!permission denied"; done
+    for p in nft_rules nft_kube_rules kube_proxy_nft nft_drops $L iptables_legacy_rules legacy_kube_rules ipvs_services; do echo "$p!permission denied"; done
   elif w awk; then
     p=0
-    if ! w nft; then printf '%s\n' nft_rules- nft_kube_rules- kube_proxy_nft-
+    if ! w nft; then printf '%s\n' nft_rules- nft_kube_rules- kube_proxy_nft- nft_drops-
     elif lm nf_tables; then
       xa nft -n list ruleset 2>/dev/null | awk '
 /^@@rc / { r = $2 } /^table [a-z0-9]+ kube-proxy / { p = 1 }
-/^\t\t[^\t }]/ && !/^\t\t(type|policy) / { n++; if (/KUBE-(SVC|SEP)-|FLANNEL-/) k++ }
-END { if (r) { print "nft_rules!nft failed with " r; exit } print "nft_rules=" n + 0 "\nnft_kube_rules=" k + 0 "\nkube_proxy_nft=" (p ? "yes" : "no") }'
-    else printf '%s\n' nft_rules=0 nft_kube_rules=0 kube_proxy_nft=no; fi
+/^\t\t[^\t }]/ && !/^\t\t(type|policy) / { n++; if (/KUBE-(SVC|SEP)-|FLANNEL-/) k++; if (/dport ([{] ([^}]* )?)?8472[ ,]/ && /drop|reject|DROP|REJECT/) v++ }
+END { if (r) { print "nft_rules!nft failed with " r; exit } print "nft_rules=" n + 0 "\nnft_kube_rules=" k + 0 "\nkube_proxy_nft=" (p ? "yes" : "no") "\nnft_drops=" v + 0 }'
+    else printf '%s\n' nft_rules=0 nft_kube_rules=0 kube_proxy_nft=no nft_drops=0; fi
     h=
     case $V in
     *legacy*) [ -e /proc/net/ip_tables_names ] || h=no ;;
     *) lm nf_tables || h=no ;;
     esac
     if ! w iptables-save; then
-      for p in iptables_rules forward_policy kube_services flannel_rules foreign_chains; do echo "$p-"; done
-    elif [ $h ]; then printf '%s\n' iptables_rules=0 forward_policy=ACCEPT kube_services=0 flannel_rules=0 foreign_chains=
+      for p in $L; do echo "$p-"; done
+    elif [ $h ]; then printf '%s\n' iptables_rules=0 forward_policy=ACCEPT kube_services=0 flannel_rules=0 foreign_chains= ipt_drops=0
     else
       xa iptables-save 2>/dev/null | awk '
 /^@@rc / { r = $2 }
 /^\*/ { t = substr($1, 2) }
 /^:/ { if (t == "filter" && $1 == ":FORWARD") fp = $2
   c = substr($1, 2); sub(/^(cali|CILIUM|WEAVE|DOCKER|KUBE-ROUTER|CNI|f2b|ufw|LIBVIRT|ANTREA|OVN|nixos)/, "&\n", c); if (i = index(c, "\n")) { c = substr(c, 1, i - 1); if (!(c in f)) { f[c]; s = s (s == "" ? "" : ",") c } } }
-/^-A/ { n++; if (/KUBE-(SVC|SEP)-/) k++; if (/FLANNEL|flannel/) l++ }
+/^-A/ { n++; if (/KUBE-(SVC|SEP)-/) k++; if (/FLANNEL|flannel/) l++; if (/dport 8472 .*-j (DROP|REJECT)/) v++ }
 END {
-  if (r) { n = split("iptables_rules forward_policy kube_services flannel_rules foreign_chains", a, " "); for (i = 1; i <= n; i++) print a[i] "!iptables-save failed with " r; exit }
-  print "iptables_rules=" n + 0 "\nforward_policy" (fp == "" ? "-" : "=" fp) "\nkube_services=" k + 0 "\nflannel_rules=" l + 0 "\nforeign_chains=" s }'
+  if (r) { n = split("'"$L"'", a, " "); for (i = 1; i <= n; i++) print a[i] "!iptables-save failed with " r; exit }
+  print "iptables_rules=" n + 0 "\nforward_policy" (fp == "" ? "-" : "=" fp) "\nkube_services=" k + 0 "\nflannel_rules=" l + 0 "\nforeign_chains=" s "\nipt_drops=" v + 0 }'
     fi
     if [ ! -e /proc/net/ip_tables_names ]; then printf '%s\n' iptables_legacy_rules=0 legacy_kube_rules=0
     elif w iptables-legacy-save; then

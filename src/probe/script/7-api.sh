@@ -79,7 +79,8 @@ api2() {
   m +1048576
   ka api-daemonsets get daemonsets -A -o 'go-template={{range .items}}daemonset={{.metadata.namespace}} {{.metadata.name}}
 created={{.metadata.creationTimestamp}}
-{{with .status}}desired={{.desiredNumberScheduled}}
+{{range $k, $v := .spec.selector.matchLabels}}match={{$k}} {{$v}}
+{{end}}{{with .status}}desired={{.desiredNumberScheduled}}
 current={{.currentNumberScheduled}}
 ready={{.numberReady}}
 {{with .numberAvailable}}available={{.}}

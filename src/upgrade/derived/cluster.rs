@@ -24,6 +24,8 @@ pub struct Cluster {
     /// kubeadm of the target complains of it.
     pub kubeadm_api_deprecated: Fact<bool>,
     pub flannel: Fact<String>,
+    /// The labels by which its daemon set finds its pods.
+    pub flannel_selector: Fact<Vec<String>>,
     /// Why the manifest of this flannel cannot be applied to the target; absent when it can.
     pub flannel_refused: Fact<String>,
     /// System pods of the node that should have ended long ago.
@@ -37,6 +39,7 @@ pub(super) struct Answers {
     pub(super) kubelets: BTreeMap<String, String>,
     kubeadm_api: Fact<String>,
     flannel: Fact<String>,
+    flannel_selector: Fact<Vec<String>>,
     stuck_pods: Fact<BTreeMap<String, Vec<String>>>,
 }
 
@@ -50,6 +53,8 @@ impl Answers {
             kube_proxy: of(|facts| &facts.components.kube_proxy),
             kubeadm_api: of(|facts| &facts.components.kubeadm_api),
             flannel: of(|facts| &facts.components.flannel),
+            flannel_selector: source
+                .map_or_else(|| Fact::unknown(why), |facts| facts.components.flannel_selector.clone()),
             stuck_pods: source.map_or_else(|| Fact::unknown(why), |facts| facts.components.stuck_pods.clone()),
             kubelets: nodes
                 .filter_map(|(name, node)| Some((name.clone(), node.kubelet_version.known()?.clone())))
@@ -75,6 +80,7 @@ impl Cluster {
                 Fact::from_option(row.map(|row| row.why.clone()))
             }),
             flannel: answers.flannel.clone(),
+            flannel_selector: answers.flannel_selector.clone(),
             stuck_pods: name.and_then(|name| {
                 answers.stuck_pods.as_ref().map(|stuck| stuck.get(&name).cloned().unwrap_or_default())
             }),

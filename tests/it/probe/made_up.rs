@@ -168,7 +168,7 @@ fn without_root_what_cannot_be_read_is_said_to_be_so() {
             stat.contains("!\t/var/lib/kubelet/config.yaml") && stat.contains("-\t/etc/crictl.yaml"),
             "{shell:?}: {stat}"
         );
-        for name in ["iptables_rules", "nft_rules", "forward_policy"] {
+        for name in ["iptables_rules", "nft_rules", "forward_policy", "ipt_drops", "nft_drops"] {
             assert_eq!(key(&capture, "firewall", name), Some("!permission denied"), "{shell:?}: {name}");
         }
         assert!(!text_of_plain(&capture, "ports").contains("sshd"), "{shell:?}");
