@@ -141,7 +141,7 @@ fn a_cgroup_setting_outside_its_table() {
     homelab ready | ok · 29% of 70G · ok · config · flannel · - · foreign name · ok · ok · ? | Fail: SystemdCgroup is set where containerd ignores it, +1 more
       Containerd Fail: line 8 of /etc/containerd/config.toml sets SystemdCgroup outside the runtime's table, where containerd does not read it; cgroup drivers differ: kubelet systemd, containerd cgroupfs
       Kubelet Fail: the node's host name resolves to 192.168.4.63, which is no address of the node
-      Api Unknown: no control plane named its endpoint: member.endpoint_differs; no control plane was read: member.duplicates.flannel_public_ip, member.duplicates.internal_ip, member.duplicates.pod_cidr and 7 more
+      Api Unknown: no control plane named its endpoint: member.endpoint_differs; no control plane was read: member.cluster_dns, member.duplicates.flannel_public_ip, member.duplicates.internal_ip and 10 more
     "#);
     let (_, judged) = judge(&case("cgroup-driver"));
     let facts = &judged[0].0;
@@ -157,8 +157,8 @@ fn an_ordinary_user_sees_less_and_claims_nothing() {
     homelab - | ok · 19% of 234G · ? · 1.6.20 · ? · ok · ? · ok · ok · ? | Pass: ok
       Permissions Unknown: 5 paths may not be looked at: permissions.wrong_kind; permission denied: permissions.immutable
       Cni Unknown: permission denied: cni.disk_differs_from_runtime, containerd.cri.network_ready
-      Kubelet Unknown: no control plane was read: member.cluster_ca_sha256, member.node; only root may see the owner: network.ports.p10250.process; permission denied: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 9 more
-      Api Unknown: no control plane was read: member.duplicates.flannel_public_ip, member.duplicates.internal_ip, member.duplicates.pod_cidr and 7 more; permission denied: member.endpoint_differs
+      Kubelet Unknown: no control plane was read: member.cluster_ca_sha256, member.node; only root may see the owner: network.ports.p10250.process; permission denied: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 11 more
+      Api Unknown: no control plane was read: member.cluster_dns, member.duplicates.flannel_public_ip, member.duplicates.internal_ip and 10 more; permission denied: kubelet.config.cluster_dns, member.endpoint_differs
     "#);
 }
 
@@ -170,11 +170,11 @@ fn hosts_that_said_little_or_nothing() {
       Disk Unknown: the connection ended before it was read: containerd.config.snapshotter, disk.hung, disk.images_unfit and 3 more
       Permissions Unknown: the connection ended before it was read: permissions.immutable, permissions.wrong_kind
       Containerd Unknown: the connection ended before it was read: cni.broken, containerd.cni_bin_dirs, containerd.config.cri_disabled and 15 more
-      Cni Unknown: no control plane answered: member.overlay.runs; no control plane was read: member.overlay.vxlan; the connection ended before it was read: cni.broken, cni.disk_differs_from_runtime, cni.file_count and 14 more
-      Nfs Unknown: the connection ended before it was read: nfs.declared_not_mounted, nfs.nfs_failing, nfs.nfs_hung and 1 more
-      Kubelet Unknown: no control plane answered: member.cluster_minor; no control plane was read: member.cluster_ca_sha256, member.node; not collected: kubeadm.bootstrap_conf, kubeadm.ca_crt, kubeadm.kubelet_conf and 3 more; the connection ended before it was read: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 21 more
-      Kernel Unknown: the connection ended before it was read: firewall.closed_ports, firewall.flannel_rules, firewall.forward_policy and 13 more
-      Api Unknown: no control plane was read: member.duplicates.flannel_public_ip, member.duplicates.internal_ip, member.duplicates.pod_cidr and 7 more; not collected: member.endpoint_differs; the API server does not say how etcd is: control_plane.etcd.down; the connection ended before it was read: api.answers, api.ready, certs.api_server.expired and 7 more
+      Cni Unknown: no control plane answered: member.overlay.runs; no control plane was read: member.overlay.peers, member.overlay.vxlan; the connection ended before it was read: cni.broken, cni.disk_differs_from_runtime, cni.file_count and 19 more
+      Nfs Unknown: the connection ended before it was read: member.nfs_refused, nfs.declared_not_mounted, nfs.nfs_failing and 2 more
+      Kubelet Unknown: no control plane answered: member.cluster_minor; no control plane was read: member.cluster_ca_sha256, member.node; not collected: kubeadm.bootstrap_conf, kubeadm.ca_crt, kubeadm.kubelet_conf and 4 more; the connection ended before it was read: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 30 more
+      Kernel Unknown: the connection ended before it was read: firewall.closed_ports, firewall.flannel_rules, firewall.forward_policy and 16 more
+      Api Unknown: no control plane was read: member.cluster_dns, member.duplicates.flannel_public_ip, member.duplicates.internal_ip and 10 more; not collected: member.endpoint_differs; the API server does not say how etcd is: control_plane.etcd.down; the connection ended before it was read: api.answers, api.ready, certs.api_server.expired and 9 more
     empty - |  | Unknown: nothing could be read
     gone - |  | Unknown: unreachable: no route to host
     "#);

@@ -68,6 +68,19 @@ fn without_a_flannel_pod_nothing_installs_the_configuration() {
 }
 
 #[test]
+fn what_comes_out_of_the_tunnel_proves_the_way() {
+    let counted = |text| [Add("overlay-traffic", "", text)];
+    insta::assert_snapshot!(worker(&counted("rx_packets=398\ntx_packets=412\n")), @"");
+    insta::assert_snapshot!(worker(&counted("rx_packets=0\ntx_packets=12\n")), @"");
+    insta::assert_snapshot!(worker(&counted("rx_packets=0\ntx_packets=412\n")), @"flannel/nothing-arrives");
+    let closed = [
+        Add("overlay-traffic", "", "rx_packets=0\ntx_packets=412\n"),
+        Text("firewall", "", "flannel_rules=", "ipt_drops=1\nflannel_rules="),
+    ];
+    insta::assert_snapshot!(worker(&closed), @"");
+}
+
+#[test]
 fn a_missing_pod_cidr_stops_flannel_and_not_the_configuration() {
     let api = [Text("api-nodes", "", "podCIDR=10.244.2.0/24\n", ""), Text("api-pods-system", "", POD, CRASHING)];
     let flannel_is_gone = [
@@ -141,7 +154,7 @@ fn a_subnet_copied_from_another_node() {
         Text("flannel-env", "", "10.244.2.1/24", "10.244.0.1/24"),
         Text("ip-addr", "", "inet 10.244.2.1/24", "inet 10.244.0.1/24"),
     ];
-    insta::assert_snapshot!(worker(&copied), @"flannel/subnet-differs (certain) > flannel/subnet-shared");
+    insta::assert_snapshot!(worker(&copied), @"flannel/subnet-differs (certain) > flannel/interface-address flannel/subnet-shared");
 }
 
 #[test]
