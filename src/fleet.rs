@@ -15,7 +15,7 @@ use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
 use crate::run::RunFile;
 use crate::upgrade;
-use crate::verdict::{Phase, Verdict};
+use crate::verdict::{Area, Phase, Verdict};
 
 /// Judges all records together, as one node's facts can say something about another.
 pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
@@ -29,7 +29,7 @@ pub fn report_with(
     checks: &Checks,
     join_logs: &BTreeMap<String, JoinLog>,
 ) -> Report {
-    let mut facts: BTreeMap<String, NodeFacts> = records
+    let facts: BTreeMap<String, NodeFacts> = records
         .iter()
         .map(|record| {
             let mut facts = facts::parse(record);
@@ -40,21 +40,26 @@ pub fn report_with(
             (record.name.clone(), facts)
         })
         .collect();
-    let cluster = cluster::view(&facts);
+    let mut clusters = cluster::split(facts);
+    let views = cluster::views(&clusters);
     if let Some(target) = run.target {
-        upgrade::derived::measure(target, &mut facts, &cluster);
+        for (facts, view) in clusters.iter_mut().zip(&views) {
+            upgrade::derived::measure(target, facts, view);
+        }
     }
     let mut phases: Vec<Option<Phase>> = Vec::with_capacity(records.len());
     let mut judged: Vec<NodeFindings> = Vec::with_capacity(records.len());
     for record in records {
-        let own = facts.get(&record.name).unwrap_or(&NO_FACTS);
-        let (phase, findings) = judge(record, own, &cluster, checks);
+        let place = views.iter().position(|view| view.members.contains_key(&record.name)).unwrap_or(0);
+        let own = clusters[place].get(&record.name).unwrap_or(&NO_FACTS);
+        let (phase, mut findings) = judge(record, own, &views[place], checks);
+        findings.cluster = place;
         phases.push(phase);
         judged.push(findings);
     }
     let root_causes = diagnose(&mut judged, checks);
     let nodes = records.iter().zip(judged).zip(phases).map(|((record, judged), phase)| {
-        let own = facts.remove(&record.name).unwrap_or_default();
+        let own = clusters[judged.cluster].remove(&record.name).unwrap_or_default();
         let node = Judged {
             name: &record.name,
             facts: &own,
@@ -82,7 +87,9 @@ pub fn report_with(
     let nodes: Vec<NodeReport> = nodes.collect();
     let duration = Duration::from_millis(run.duration_ms.unwrap_or(0));
     let mut report = Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes);
-    report.cluster = ClusterReport::of(&cluster, &report.nodes, records);
+    let mut compared = views.iter().map(|view| ClusterReport::of(view, &report.nodes, records));
+    report.cluster = compared.next().flatten();
+    report.other_clusters = compared.flatten().collect();
     report.changed_checks = changed(checks);
     report.run.gate = run.target.map(|target| upgrade::gate::Gate::of(target, &report.nodes));
     report
@@ -115,10 +122,11 @@ fn judge(record: &Record, facts: &NodeFacts, cluster: &ClusterView, checks: &Che
     let subject = Subject { facts, phase, roles: &roles, member, failure: record.failure.as_ref() };
     let mut findings = checks.evaluate(&subject);
     if !was_read(record) {
-        // That nothing is known of it is said once, by what keeps it from being read.
-        findings.retain(|finding| finding.verdict != Verdict::Unknown);
+        // That nothing is known of it is said once, by what keeps it from being read; and of its areas none is sound.
+        let sound = |finding: &Finding| finding.verdict == Verdict::Pass && Area::of_check(&finding.id).is_some();
+        findings.retain(|finding| finding.verdict != Verdict::Unknown && !sound(finding));
     }
-    (phase, NodeFindings { name: record.name.clone(), roles, findings })
+    (phase, NodeFindings { name: record.name.clone(), cluster: 0, roles, findings })
 }
 
 fn was_read(record: &Record) -> bool {

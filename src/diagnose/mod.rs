@@ -4,13 +4,14 @@
 //! - `graph`: one node's faults and the edges between them.
 //! - [`root_cause`]: what comes out.
 //! - [`node`] and `cells`: what one node amounts to in the table.
-//! - [`matrix`], [`outliers`], [`siblings`]: the nodes of a run against each other: versions, configurations, and what a failing
-//!   node has that healthy ones have not.
+//! - [`matrix`], [`outliers`], [`duplicates`], [`siblings`]: the nodes of a run against each other: versions, configurations,
+//!   what no two may have, and what a failing node has that healthy ones have not.
 //! - [`join_log`]: the classifier of `kubeadm join` output, which needs no node.
 //!
 //! Pure and deterministic: facts, findings and text in, values out.
 
 mod cells;
+pub mod duplicates;
 mod graph;
 pub mod join_log;
 pub mod matrix;
@@ -36,6 +37,8 @@ use root_cause::{Confidence, Consequence, NotTheCause, Reservation, RootCause, S
 #[derive(Debug)]
 pub struct NodeFindings {
     pub name: String,
+    /// Which of the run's clusters it is of: what a control plane lacks, its own nodes feel.
+    pub cluster: usize,
     pub roles: Vec<Role>,
     pub findings: Vec<Finding>,
 }
@@ -45,14 +48,13 @@ pub fn diagnose(nodes: &mut [NodeFindings], checks: &Checks) -> Vec<RootCause> {
     let graph = Graph::new(checks);
     let mut found: BTreeMap<&str, Vec<Case<'_>>> = BTreeMap::new();
     let mut explained: Vec<Vec<(usize, String)>> = Vec::with_capacity(nodes.len());
-    let wide: Vec<&Finding> = nodes
-        .iter()
-        .filter(|node| node.roles.contains(&Role::ControlPlane))
-        .flat_map(|node| graph.wide(&node.findings))
-        .collect();
+    let mut wide: BTreeMap<usize, Vec<&Finding>> = BTreeMap::new();
+    for node in nodes.iter().filter(|node| node.roles.contains(&Role::ControlPlane)) {
+        wide.entry(node.cluster).or_default().extend(graph.wide(&node.findings));
+    }
     let mut wider: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for node in nodes.iter() {
-        let of_node = of_node(node, &graph, &wide);
+        let of_node = of_node(node, &graph, wide.get(&node.cluster).map_or(&[][..], Vec::as_slice));
         for case in of_node.roots {
             found.entry(case.finding.id.as_str()).or_default().push(case);
         }

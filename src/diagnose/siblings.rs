@@ -5,7 +5,7 @@
 //! healthy nodes is enough for that and is folded once for all failing ones.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,7 +54,22 @@ const LONGEST: usize = 400;
 const SHOWN: usize = 80;
 
 /// Parts of the facts that say the same as others, or are no property of the node.
-const LEFT_OUT: [&str; 3] = ["api", "configuration", "time.epoch"];
+const LEFT_OUT: [&str; 2] = ["api", "configuration"];
+
+/// Fields that hold a time: nodes that were set up together share it, and that is no fault of another.
+const TIMES: [&str; 11] = [
+    "active_since",
+    "booted",
+    "bootstrap_conf_written",
+    "epoch",
+    "first",
+    "last_suspend",
+    "modified",
+    "not_after",
+    "not_before",
+    "selinux_denied_since",
+    "started",
+];
 
 /// What the healthy nodes of a run agree on.
 #[derive(Debug, Default)]
@@ -90,6 +105,12 @@ pub fn compare(facts: &NodeFacts, healthy: &Healthy) -> Vec<Difference> {
     let mut found = Vec::new();
     profile.differences(&document, String::new(), profile.nodes, &mut found);
     found.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.difference.path.cmp(&b.difference.path)));
+    // One thing that shows in several places, as a file system below many paths does, is said once.
+    let mut said = HashSet::new();
+    found.retain(|found| {
+        let Difference { path, here, there, .. } = &found.difference;
+        said.insert((path.rsplit('.').next().unwrap_or_default().to_owned(), here.clone(), there.clone()))
+    });
     found.truncate(MOST);
     found.into_iter().map(|found| found.difference).collect()
 }
@@ -184,7 +205,8 @@ impl Profile {
 
     /// `nodes`: how many healthy nodes have what this is a part of.
     fn differences(&self, own: &Value, path: String, nodes: usize, found: &mut Vec<Found>) {
-        if LEFT_OUT.contains(&path.as_str()) {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        if LEFT_OUT.contains(&path.as_str()) || (TIMES.contains(&name) && own.is_number()) {
             return;
         }
         match Leaf::of(own) {
@@ -320,6 +342,17 @@ mod tests {
         let mut sick = node(9);
         sick.kernel.ip_forward = Fact::unknown("permission denied");
         assert_eq!(against(&healthy, &sick), []);
+    }
+
+    #[test]
+    fn when_something_was_made_is_no_difference() {
+        let at = |number, booted| {
+            let mut facts = node(number);
+            facts.system.booted = Fact::Known(booted);
+            facts
+        };
+        let healthy: Vec<NodeFacts> = (0..6).map(|number| at(number, 1_757_000_000)).collect();
+        assert_eq!(against(&healthy, &at(9, 1_757_009_999)), []);
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! The cluster below the wide table: what the nodes say about each other. What all have alike takes one line or none.
+//! [`told`] is the same for the documents.
+
+pub(super) mod told;
 
 use std::io::{self, Write};
 
+use crate::diagnose::duplicates::Duplicate;
 use crate::diagnose::matrix::{Drift, VersionRow};
 use crate::diagnose::outliers::{Configuration, Group};
 use crate::diagnose::siblings::Difference;
 use crate::names;
 use crate::report::grid;
 use crate::report::model::Report;
-use crate::report::model::cluster::{ClusterReport, FlannelPods, Inventory, NodeDifferences};
+use crate::report::model::cluster::{ClusterReport, FlannelPods, Inventory};
 use crate::report::notes::{self, Line};
 use crate::report::style::{Style, Tone};
-use crate::verdict::Phase;
 
 const INDENT: usize = 2;
 /// A group's lines stand below it.
@@ -19,16 +22,24 @@ const DEEPER: usize = 4;
 
 /// Writes all of it; `false` when there is nothing to say.
 pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io::Result<bool> {
-    let Some(cluster) = &report.cluster else { return Ok(false) };
-    let mut paper = Paper { style, out };
-    versions(&cluster.versions, &mut paper)?;
-    configurations(&cluster.configurations, &mut paper)?;
-    if let Some(flannel) = &cluster.flannel {
-        pods(flannel, &mut paper)?;
+    let several = !report.other_clusters.is_empty();
+    for (place, cluster) in report.clusters().enumerate() {
+        if several {
+            let title = told::title(cluster, report);
+            let gap = if place == 0 { "" } else { "\n" };
+            writeln!(out, "{gap}{}", style.paint(Tone::Heading, &style.text(&title)))?;
+        }
+        let mut paper = Paper { style, out };
+        versions(&cluster.versions, &mut paper)?;
+        configurations(&cluster.configurations, &mut paper)?;
+        duplicates(&cluster.duplicates, &mut paper)?;
+        if let Some(flannel) = &cluster.flannel {
+            pods(flannel, &mut paper)?;
+        }
+        inventory(&cluster.inventory, &mut paper)?;
+        siblings(cluster, &mut paper)?;
     }
-    inventory(&cluster.inventory, &mut paper)?;
-    siblings(cluster, &mut paper)?;
-    Ok(true)
+    Ok(report.clusters().next().is_some())
 }
 
 struct Paper<'a, W> {
@@ -120,6 +131,18 @@ fn group(group: &Group, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
     Ok(())
 }
 
+fn duplicates(all: &[Duplicate], paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    paper.heading("found on several nodes")?;
+    for one in all {
+        let nodes = names::folded(one.nodes.iter().map(String::as_str));
+        paper.line(INDENT, one.what.label(), &format!("{}: {nodes}", one.value), Tone::Warn)?;
+    }
+    Ok(())
+}
+
 fn pods(flannel: &FlannelPods, paper: &mut Paper<'_, impl Write>) -> io::Result<()> {
     if flannel.daemonsets.is_empty() && flannel.missing.is_empty() {
         return Ok(());
@@ -149,8 +172,7 @@ fn inventory(inventory: &Inventory, paper: &mut Paper<'_, impl Write>) -> io::Re
         paper.line(INDENT, "", &format!("in the cluster, not in this run: {nodes}"), Tone::Plain)?;
     }
     let strangers = |joined: bool| {
-        let is_joined = |phase: Option<Phase>| matches!(phase, Some(Phase::JoinedNotReady | Phase::Ready));
-        let of = inventory.not_in_cluster.iter().filter(|node| is_joined(node.phase) == joined);
+        let of = inventory.not_in_cluster.iter().filter(|node| told::is_joined(node) == joined);
         names::folded(of.map(|node| node.node.as_str()))
     };
     let (joined, waiting) = (strangers(true), strangers(false));
@@ -168,17 +190,9 @@ fn siblings(cluster: &ClusterReport, paper: &mut Paper<'_, impl Write>) -> io::R
         return Ok(());
     }
     paper.heading("failing nodes against healthy ones")?;
-    // Nodes that differ alike are said once.
-    let mut groups: Vec<(&NodeDifferences, Vec<&str>)> = Vec::new();
-    for node in &cluster.siblings {
-        match groups.iter_mut().find(|(first, _)| first.differences == node.differences) {
-            Some((_, nodes)) => nodes.push(&node.node),
-            None => groups.push((node, vec![&node.node])),
-        }
-    }
-    for (first, nodes) in groups {
+    for (differences, nodes) in told::groups(cluster, |_| true) {
         paper.line(INDENT, "", &names::folded(nodes), Tone::Plain)?;
-        for difference in &first.differences {
+        for difference in differences {
             paper.line(DEEPER, "", &in_words(difference), Tone::Plain)?;
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Head<'a> {
     root_causes: &'a [RootCause],
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'a ClusterReport>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    other_clusters: &'a [ClusterReport],
 }
 
 impl<'a> Head<'a> {
@@ -29,6 +31,7 @@ impl<'a> Head<'a> {
             changed_checks: &report.changed_checks,
             root_causes: &report.root_causes,
             cluster: report.cluster.as_ref(),
+            other_clusters: &report.other_clusters,
         }
     }
 }

@@ -34,6 +34,9 @@ pub struct Report {
     /// What the nodes say about each other; left out when there are no two of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterReport>,
+    /// The same of further clusters, whose nodes the run read as well: each is compared with its own alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_clusters: Vec<ClusterReport>,
     /// Problems first, then by natural order of the names (`node2` before `node10`).
     pub nodes: Vec<NodeReport>,
 }
@@ -50,7 +53,20 @@ impl Report {
         nodes.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| names::natural_cmp(&a.name, &b.name)));
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let run = RunInfo { id, started, duration_ms, counts: Counts::of(&nodes), gate: None };
-        Self { schema: REPORT_SCHEMA, run, changed_checks: Vec::new(), root_causes, cluster: None, nodes }
+        Self {
+            schema: REPORT_SCHEMA,
+            run,
+            changed_checks: Vec::new(),
+            root_causes,
+            cluster: None,
+            other_clusters: Vec::new(),
+            nodes,
+        }
+    }
+
+    /// All clusters of the run, its own first.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterReport> {
+        self.cluster.iter().chain(&self.other_clusters)
     }
 
     /// The same report about some of its nodes: their entries, their causes, and counts of them alone.
@@ -64,6 +80,7 @@ impl Report {
             changed_checks: self.changed_checks.clone(),
             root_causes: own.cloned().collect(),
             cluster: self.cluster.clone(),
+            other_clusters: self.other_clusters.clone(),
             nodes,
         }
     }

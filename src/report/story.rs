@@ -184,7 +184,7 @@ fn list<'f>(
 
 /// What healthy nodes of its kind have in common and this one has not.
 fn write_differences(report: &Report, node: &NodeReport, style: &Style, out: &mut impl Write) -> io::Result<()> {
-    let compared = report.cluster.iter().flat_map(|cluster| &cluster.siblings).find(|own| own.node == node.name);
+    let compared = report.clusters().flat_map(|cluster| &cluster.siblings).find(|own| own.node == node.name);
     let Some(compared) = compared else { return Ok(()) };
     section("unlike its healthy siblings", style, out)?;
     for difference in &compared.differences {

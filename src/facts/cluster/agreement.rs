@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::split::endpoints;
 use crate::facts::configuration::Part;
 use crate::facts::{Fact, NodeFacts};
 
@@ -93,11 +94,7 @@ impl<'a> Agreement<'a> {
             .clone()
             .flat_map(|facts| [&facts.certs.ca.key_sha256, &facts.api.cluster_info_ca_sha256])
             .filter_map(|ca| ca.known().map(String::as_str));
-        let endpoints = of_control_planes
-            .flat_map(|facts| {
-                [&facts.api.control_plane_endpoint, &facts.api.cluster_info_server, &facts.kubelet.server]
-            })
-            .filter_map(|endpoint| endpoint.known().map(|endpoint| host_and_port(endpoint)));
+        let endpoints = of_control_planes.flat_map(endpoints);
         let mut agreement = Self {
             cas: cas.collect(),
             endpoints: endpoints.collect(),
@@ -185,7 +182,7 @@ pub fn minor(version: &str) -> Option<&str> {
     (!dots.is_empty()).then(|| &version[..end])
 }
 
-fn host_and_port(endpoint: &str) -> &str {
+pub(super) fn host_and_port(endpoint: &str) -> &str {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     rest.trim_end_matches('/')
 }

@@ -1,5 +1,6 @@
 //! What the records of a whole run say together: the API's word on each node, and each node against the others.
 //!
+//! - [`split`]: which of them are one cluster.
 //! - `matching`: which Node object is which node of the run.
 //! - `duplicates`: what one machine alone may have, and several do.
 //! - `flannel`: why a node has no pod of flannel's.
@@ -20,9 +21,11 @@ mod flannel;
 mod kube_proxy;
 mod matching;
 mod pods;
+mod split;
 
 pub use duplicates::{Duplicates, Shared};
 pub use flannel::FlannelMissing;
+pub use split::{Run, split};
 
 use std::collections::BTreeMap;
 
@@ -46,6 +49,8 @@ use pods::PodAddresses;
 pub struct ClusterView {
     /// The control-plane record whose API answers were used.
     pub source: Fact<String>,
+    /// All control planes of the run, by its names.
+    pub control_planes: Vec<String>,
     /// The API server's version.
     pub version: Fact<String>,
     /// What the cluster adds to each node of the run, by the run's name of the node.
@@ -114,12 +119,26 @@ pub struct Member {
     pub cluster_ca_sha256: Fact<String>,
     /// The name that this node goes by, when a Ready Node of another machine has it.
     pub name_taken: Fact<String>,
+    /// The control planes of its cluster, when most nodes of the run are of another one.
+    pub other_cluster: Fact<Vec<String>>,
     /// Its part in flannel's network.
     pub overlay: Overlay,
 }
 
-/// Joins the facts of a run, by the run's names.
-pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
+/// The clusters of a run as [`split`] gives them.
+pub fn views(clusters: &[Run]) -> Vec<ClusterView> {
+    let mut views: Vec<ClusterView> = clusters.iter().map(view).collect();
+    for other in views.iter_mut().skip(1) {
+        for member in other.members.values_mut() {
+            let named = other.control_planes.iter().take(MOST_NAMED);
+            member.other_cluster = Fact::Known(named.cloned().collect());
+        }
+    }
+    views
+}
+
+/// Joins the facts of one cluster, by the run's names.
+pub fn view(nodes: &Run) -> ClusterView {
     let control_planes: Vec<_> = nodes.iter().filter(|(_, facts)| facts.identity.control_plane.is_true()).collect();
     let answering = control_planes.iter().find(|(_, facts)| facts.api.nodes.is_known());
     let api = answering.or(control_planes.first()).map(|(_, facts)| &facts.api);
@@ -196,6 +215,7 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
             cluster_minor: minor.clone(),
             cluster_ca_sha256: authority.clone(),
             name_taken: api_nodes.as_ref().and_then(|known| Fact::from_option(matching::name_taken(facts, known))),
+            other_cluster: Fact::Absent,
             overlay: Overlay::default(),
             node: node.cloned(),
         };
@@ -204,6 +224,7 @@ pub fn view(nodes: &BTreeMap<String, NodeFacts>) -> ClusterView {
     });
     ClusterView {
         source: Fact::from_option(answering.map(|(name, _)| (*name).clone())),
+        control_planes: control_planes.iter().map(|(name, _)| (*name).clone()).collect(),
         version: answering.map_or_else(Fact::default, |(_, facts)| facts.api.version.clone()),
         members: members.collect(),
         nodes_not_in_run: matching.not_in_run(),
@@ -222,6 +243,8 @@ fn of_cluster(answering: Option<&NodeFacts>, any: Option<&NodeFacts>) -> (Fact<S
     (version, published.or_else(on_disk))
 }
 
+/// So many control planes are named.
+const MOST_NAMED: usize = 5;
 const NO_CONTROL_PLANE: &str = "no control plane was read";
 
 #[cfg(test)]

@@ -9,10 +9,12 @@ use crate::diagnose::root_cause::{RootCause, Scope};
 use crate::duration;
 use crate::facts::mounts::Mount;
 use crate::report::causes::Marks;
+use crate::report::cluster::told::{self, Column, Kind, Part, Row, Table};
 use crate::report::details::{self, Detail, clip, clip_to};
 use crate::report::groups::{self, Group};
+use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{Counts, NodeReport, Outcome, Report, RunInfo};
-use crate::report::rows::{self, Row};
+use crate::report::rows;
 use crate::report::style::Style;
 use crate::verdict::{Area, Verdict};
 
@@ -40,6 +42,7 @@ pub(super) struct View<'r> {
     pub(super) tiles: Vec<Tile>,
     pub(super) rows: Vec<RowView>,
     pub(super) causes: Vec<CauseView<'r>>,
+    pub(super) clusters: Vec<Across>,
     pub(super) sections: Vec<Section<'r>>,
     /// Nodes with problems that have no section.
     pub(super) others: Vec<Line<'r>>,
@@ -102,6 +105,14 @@ pub(super) struct AreaView {
     pub(super) details: Vec<Detail>,
 }
 
+/// What the nodes of a cluster say about each other.
+pub(super) struct Across {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) about: String,
+    pub(super) parts: Vec<Part>,
+}
+
 /// A node in one line.
 pub(super) struct Line<'r> {
     pub(super) id: String,
@@ -141,6 +152,7 @@ impl<'r> View<'r> {
                 .enumerate()
                 .map(|(place, cause)| CauseView::new(place + 1, cause, &anchors))
                 .collect(),
+            clusters: (1..).zip(report.clusters()).map(|(number, one)| Across::new(number, one, report)).collect(),
             sections: sections.collect(),
             others: others.iter().flat_map(|group| &group.nodes).map(|node| Line::new(node, &anchors)).collect(),
             healthy_open: healthy.len() <= HEALTHY_SHOWN,
@@ -230,7 +242,7 @@ const fn outcome_mark(outcome: Outcome) -> &'static str {
 }
 
 impl RowView {
-    fn new(row: &Row<'_>, anchors: &Anchors<'_>) -> Self {
+    fn new(row: &rows::Row<'_>, anchors: &Anchors<'_>) -> Self {
         let first = row.folded.names().first().and_then(|name| anchors.of(name));
         let count = row.folded.names().len();
         let name = row.short_name(WIDEST_NAME, &STYLE);
@@ -276,6 +288,39 @@ impl<'r> CauseView<'r> {
     /// On which node the evidence was found, when there are several.
     pub(super) fn shown_on(&self) -> Option<&str> {
         if self.cause.nodes.len() > 1 { self.cause.nodes.first().map(String::as_str) } else { None }
+    }
+}
+
+impl Across {
+    fn new(number: usize, cluster: &ClusterReport, report: &Report) -> Self {
+        Self {
+            id: if number == 1 { "cluster".to_owned() } else { format!("cluster-{number}") },
+            title: told::title(cluster, report),
+            about: told::about(cluster),
+            parts: told::parts(cluster, report),
+        }
+    }
+}
+
+/// A table that is opened by who wants it.
+pub(super) fn folds(table: &Table) -> bool {
+    table.lines() > ROWS_SHOWN
+}
+
+/// How a column is set.
+pub(super) const fn kind(column: &Column) -> &'static str {
+    match column.kind {
+        Kind::Words => "words",
+        Kind::Said => "said",
+        Kind::Number => "number",
+    }
+}
+
+/// The mark of a row that stands out.
+pub(super) const fn sign(row: &Row) -> Option<&'static str> {
+    match row.verdict {
+        Verdict::Fail | Verdict::Warn => Some(mark(row.verdict)),
+        Verdict::Unknown | Verdict::Pass | Verdict::Expected | Verdict::NotApplicable => None,
     }
 }
 

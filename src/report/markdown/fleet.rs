@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::escape::{CellCode, Code, Text};
-use super::{causes, counted, node, write_origin};
+use super::{causes, cluster, counted, node, write_origin};
 use crate::names;
 use crate::report::causes::Marks;
 use crate::report::details::{self, clip};
@@ -39,7 +39,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     write_glance(report, out)?;
     causes::write_all(report, out)?;
     causes::write_recommendations(report, out)?;
-    // What is said of the cluster as a whole (versions, outliers) belongs here, before its nodes.
+    cluster::write(report, out)?;
     write_troubled(report, out)?;
     if details::cni_expected(&report.nodes).is_some() {
         writeln!(out, "## Technical details\n")?;

@@ -4,6 +4,7 @@
 //! passes through [`escape`].
 
 mod causes;
+mod cluster;
 mod escape;
 mod fleet;
 mod node;

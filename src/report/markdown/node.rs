@@ -2,9 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::causes;
 use super::escape::{Block, CellCode, Code, Text};
-use super::{areas_by_verdict, counted, said, write_origin};
+use super::{areas_by_verdict, causes, cluster, counted, said, write_origin};
 use crate::checks::Finding;
 use crate::facts::{Fact, NodeFacts};
 use crate::report::details::{self, Detail, clip};
@@ -33,6 +32,7 @@ pub(super) fn write(report: &Report, node: &NodeReport, out: &mut impl Write) ->
     write_areas(node, out)?;
     causes::write_all(report, out)?;
     causes::write_recommendations(report, out)?;
+    cluster::write_node(report, out)?;
     if let Some(facts) = &node.facts {
         writeln!(out, "## Technical details\n")?;
         write_mounts(facts, out)?;

@@ -1,16 +1,20 @@
-//! What the nodes of a run say about each other: versions, configurations, flannel's pods, the inventory against the API,
-//! and what failing nodes have that healthy ones have not. Values only; `diagnose` finds them.
+//! What the nodes of a cluster say about each other: versions, configurations, what several share that one alone may have,
+//! flannel's pods, the inventory against the API, and what failing nodes have that healthy ones have not. Values only;
+//! `diagnose` finds them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::NodeReport;
+use crate::diagnose::duplicates::{self, Duplicate};
 use crate::diagnose::matrix::{self, VersionRow};
 use crate::diagnose::outliers::{self, Configuration};
 use crate::diagnose::siblings::{self, Difference, Healthy, Peer};
+use crate::facts::api::Pod;
 use crate::facts::cluster::{ClusterView, FlannelMissing};
+use crate::names;
 use crate::record::Record;
 use crate::verdict::{Phase, Verdict};
 
@@ -19,12 +23,16 @@ const MOST_COMPARED: usize = 50;
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ClusterReport {
+    /// The control planes of the run.
+    pub control_planes: Vec<String>,
     /// The control plane that was asked; `null` when none answered.
     pub source: Option<String>,
     /// The API server's version.
     pub version: Option<String>,
     pub versions: Vec<VersionRow>,
     pub configurations: Vec<Configuration>,
+    /// What one machine alone may have, and several do.
+    pub duplicates: Vec<Duplicate>,
     /// `null` when the API was not asked.
     pub flannel: Option<FlannelPods>,
     pub inventory: Inventory,
@@ -32,10 +40,12 @@ pub struct ClusterReport {
     pub siblings: Vec<NodeDifferences>,
 }
 
-/// flannel's daemon sets, and the nodes of the run without a pod of theirs.
+/// flannel's daemon sets, their pods on the nodes of the run, and the nodes without one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FlannelPods {
     pub daemonsets: Vec<DaemonSetPods>,
+    /// By their state, the most frequent first.
+    pub pods: Vec<PodsAlike>,
     pub missing: Vec<MissingPod>,
 }
 
@@ -46,6 +56,16 @@ pub struct DaemonSetPods {
     pub desired: Option<u64>,
     pub current: Option<u64>,
     pub ready: Option<u64>,
+}
+
+/// Pods in one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PodsAlike {
+    pub ready: bool,
+    /// `Running`, or why not: `CrashLoopBackOff`.
+    pub state: String,
+    /// In natural order.
+    pub nodes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -79,9 +99,10 @@ pub struct NodeDifferences {
 }
 
 impl ClusterReport {
-    /// `None` when there are no two nodes to compare.
+    /// The nodes of one cluster; `None` when there are no two to compare.
     pub fn of(view: &ClusterView, nodes: &[NodeReport], records: &[Record]) -> Option<Self> {
-        let read = nodes.iter().filter_map(|node| Some((node, node.facts.as_ref()?)));
+        let own = nodes.iter().filter(|node| view.members.contains_key(&node.name));
+        let read = own.filter_map(|node| Some((node, node.facts.as_ref()?)));
         let peers: Vec<Peer<'_>> = read
             .map(|(node, facts)| Peer {
                 name: &node.name,
@@ -94,10 +115,12 @@ impl ClusterReport {
             return None;
         }
         Some(Self {
+            control_planes: view.control_planes.clone(),
             source: view.source.known().cloned(),
             version: view.version.known().cloned(),
             versions: matrix::matrix(&peers),
             configurations: outliers::configurations(&peers, records),
+            duplicates: duplicates::duplicates(&peers),
             flannel: flannel(view, &peers, nodes),
             inventory: inventory(view, nodes),
             siblings: differences(&peers),
@@ -140,8 +163,29 @@ fn flannel(view: &ClusterView, peers: &[Peer<'_>], nodes: &[NodeReport]) -> Opti
     });
     Some(FlannelPods {
         daemonsets: daemonsets.collect(),
+        pods: by_state(peers),
         missing: missing.filter(|missing| joined.contains(missing.node.as_str())).collect(),
     })
+}
+
+fn by_state(peers: &[Peer<'_>]) -> Vec<PodsAlike> {
+    let mut states: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
+    for peer in peers {
+        let Some(pod) = peer.member.and_then(|member| member.flannel_pod.known()) else { continue };
+        states.entry((pod.ready, state(pod))).or_default().push(peer.name.to_owned());
+    }
+    let mut alike: Vec<PodsAlike> =
+        states.into_iter().map(|((ready, state), nodes)| PodsAlike { ready, state, nodes }).collect();
+    for pods in &mut alike {
+        pods.nodes.sort_by(|a, b| names::natural_cmp(a, b));
+    }
+    alike.sort_by_key(|pods| std::cmp::Reverse(pods.nodes.len()));
+    alike
+}
+
+fn state(pod: &Pod) -> String {
+    let said = if pod.ready { &pod.phase } else { pod.reason.known().map_or(&pod.phase, |_| &pod.reason) };
+    said.known().cloned().unwrap_or_else(|| if pod.ready { "ready" } else { "not ready" }.to_owned())
 }
 
 fn inventory(view: &ClusterView, nodes: &[NodeReport]) -> Inventory {

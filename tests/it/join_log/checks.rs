@@ -61,7 +61,7 @@ fn with_log(mut facts: NodeFacts, phase: Phase, log: &str) -> (Vec<Finding>, Vec
     let roles = vec![Role::Worker];
     let subject = Subject { facts: &facts, phase: Some(phase), roles: &roles, member: &member, failure: None };
     let findings = checks.evaluate(&subject);
-    let mut nodes = vec![NodeFindings { name: "node".to_owned(), roles: roles.clone(), findings }];
+    let mut nodes = vec![NodeFindings { name: "node".to_owned(), cluster: 0, roles: roles.clone(), findings }];
     let causes = diagnose(&mut nodes, &checks);
     (nodes.remove(0).findings, causes)
 }
@@ -206,7 +206,7 @@ fn a_dead_controller_manager_explains_what_looks_unrelated_on_other_nodes() {
     let of = |name: &str, role: Role, phase: Phase, facts: &NodeFacts| {
         let roles = vec![role];
         let subject = Subject { facts, phase: Some(phase), roles: &roles, member: &member, failure: None };
-        NodeFindings { name: name.to_owned(), findings: checks.evaluate(&subject), roles }
+        NodeFindings { name: name.to_owned(), cluster: 0, findings: checks.evaluate(&subject), roles }
     };
     let mut control = NodeFacts::default();
     control.control_plane.controller_manager.down = Fact::Known(true);

@@ -3,11 +3,21 @@
 use std::time::Duration;
 
 use seaworthy::checks::{Evidence, Finding, Remedy, Safety, Severity};
+use seaworthy::diagnose::duplicates::{Duplicate, Unique};
+use seaworthy::diagnose::matrix::{Component, Drift, VersionRow, VersionValue};
+use seaworthy::diagnose::outliers::{Configuration, Group, LineDifference};
 use seaworthy::diagnose::root_cause::{Confidence, Consequence, NotTheCause, Reservation, RootCause, Scope};
+use seaworthy::diagnose::siblings::Difference;
 use seaworthy::facts::certs::Cert;
+use seaworthy::facts::cluster::FlannelMissing;
+use seaworthy::facts::configuration::Part;
 use seaworthy::facts::{Fact, NodeFacts};
 use seaworthy::failure::FailureKind;
+use seaworthy::report::model::cluster::{
+    ClusterReport, DaemonSetPods, FlannelPods, Inventory, MissingPod, NodeDifferences, PodsAlike, Stranger,
+};
 use seaworthy::report::model::{CheckCounts, NodeReport, Report};
+use seaworthy::target::Role;
 use seaworthy::verdict::{Area, Phase, Verdict};
 use serde_json::{Value, json};
 
@@ -152,5 +162,88 @@ pub(super) fn fleet() -> Report {
             "start sshd on it, or set ansible_port",
         ));
     }
-    report(nodes, causes())
+    let sound: Vec<String> = (1..=20).map(|number| format!("node{number:02}")).collect();
+    let mut report = report(nodes, causes());
+    report.cluster = Some(cluster(&sound, "storagenode", ""));
+    report
+}
+
+/// What the nodes say about each other, with one of everything; every value is made of `text`.
+pub(super) fn cluster(most: &[String], odd: &str, text: &str) -> ClusterReport {
+    let few = vec![odd.to_owned()];
+    let value = |value: &str, nodes: &[String], minority| VersionValue {
+        value: format!("{text}{value}"),
+        minority,
+        nodes: nodes.to_vec(),
+    };
+    let group = |outlier, nodes: &[String], differences| Group {
+        hash: "0011".to_owned(),
+        outlier,
+        nodes: nodes.to_vec(),
+        differences,
+        more: usize::from(outlier) * 7,
+    };
+    let line = |line: &str| Some(format!("{text}{line}"));
+    let lines = vec![
+        LineDifference { here: line("cgroupDriver = cgroupfs"), there: line("cgroupDriver = systemd") },
+        LineDifference { here: None, there: line("maxPods = 110") },
+    ];
+    let difference = |path: &str, here: Option<String>| Difference {
+        path: format!("{text}{path}"),
+        here,
+        there: line("yes"),
+        healthy: 12,
+        of: 12,
+    };
+    ClusterReport {
+        control_planes: vec![format!("{text}master")],
+        source: line("master"),
+        version: line("1.29.15"),
+        versions: vec![VersionRow {
+            component: Component::Kubelet,
+            drift: Drift::Minor,
+            values: vec![value("1.29.15", most, false), value("1.28.9", &few, true)],
+        }],
+        configurations: vec![Configuration {
+            part: Part::Kubelet,
+            role: Role::Worker,
+            version: text.to_owned(),
+            groups: vec![group(false, most, Vec::new()), group(true, &few, lines)],
+            more: 3,
+        }],
+        duplicates: vec![Duplicate {
+            what: Unique::MachineId,
+            value: format!("{text}0fa06b48"),
+            nodes: [&most[..1], &few].concat(),
+        }],
+        flannel: Some(FlannelPods {
+            daemonsets: vec![DaemonSetPods {
+                name: format!("{text}kube-flannel/kube-flannel-ds"),
+                desired: Some(5),
+                current: Some(4),
+                ready: None,
+            }],
+            pods: vec![
+                PodsAlike { ready: true, state: format!("{text}Running"), nodes: most.to_vec() },
+                PodsAlike {
+                    ready: false,
+                    state: format!("{text}CrashLoopBackOff"),
+                    nodes: vec![format!("{text}other")],
+                },
+            ],
+            missing: vec![MissingPod {
+                node: odd.to_owned(),
+                because: FlannelMissing::Taint,
+                detail: format!("{text}it does not tolerate the taint gpu:NoExecute"),
+            }],
+        }),
+        inventory: Inventory {
+            not_in_run: Some(vec![format!("{text}gone")]),
+            not_in_cluster: vec![Stranger { node: odd.to_owned(), phase: Some(Phase::Ready) }],
+        },
+        siblings: vec![NodeDifferences {
+            node: odd.to_owned(),
+            differences: vec![difference("kernel.ip_forward", line("no")), difference("cni.first", None)],
+        }],
+    }
 }

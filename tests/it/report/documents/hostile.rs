@@ -76,7 +76,11 @@ fn report(texts: &[&str]) -> Report {
         cause.reservations[0].why = (*text).to_owned();
         cause
     });
-    fixture::report(texts.iter().map(node).collect(), causes.collect())
+    let names: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+    let mut report = fixture::report(texts.iter().map(node).collect(), causes.collect());
+    report.cluster = Some(fixture::cluster(&names, texts[0], texts[0]));
+    report.other_clusters = texts.iter().map(|text| fixture::cluster(&names, text, text)).collect();
+    report
 }
 
 /// Together and one by one, which is another shape of document.

@@ -111,3 +111,58 @@ fn those_who_do_not_see_it_can_find_their_way() {
         last = level;
     }
 }
+
+#[test]
+fn the_cluster_is_told_in_tables() {
+    let text = html(&fixture::fleet());
+    let page = check(&text);
+    let cluster = by_id(&page, "cluster");
+    let said = words(cluster);
+    for part in [
+        "kubelet 1.29.15 20 node[01-20] 1.28.9 (few) 1 storagenode",
+        "kubelet of workers: lines that differ from node[01-20]",
+        "storagenode (few) cgroupDriver = cgroupfs cgroupDriver = systemd none maxPods = 110 and 7 more lines",
+        "and 3 more kinds",
+        "machine-id 0fa06b48 2 node01, storagenode",
+        "kube-flannel/kube-flannel-ds 5 4 ?",
+        "none: it does not tolerate the taint gpu:NoExecute 1 storagenode",
+        "not ready: CrashLoopBackOff 1 other",
+        "joined, and the cluster does not know it 1 storagenode",
+        "in the cluster and not in this run 1 gone",
+        "kernel.ip_forward no yes 12 of 12 cni.first none yes 12 of 12",
+    ] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    let tables: Vec<_> = cluster.descendants().filter(|node| node.has_tag_name("table")).collect();
+    assert_eq!(tables.len(), 8);
+    for table in tables {
+        // Who cannot see or point reads and scrolls it all the same.
+        assert!(!words(table.first_element_child().filter(|first| first.has_tag_name("caption")).unwrap()).is_empty());
+        let region = table.parent().unwrap();
+        assert_eq!((region.attribute("role"), region.attribute("tabindex")), (Some("region"), Some("0")));
+        assert!(region.attribute("aria-label").is_some_and(|label| !label.is_empty()));
+        let columns = table.descendants().filter(|node| node.attribute("scope") == Some("col")).count();
+        for body in table.children().filter(|node| node.has_tag_name("tbody")) {
+            let lines: Vec<_> = body.children().filter(Node::is_element).collect();
+            let heads: Vec<_> = body.descendants().filter(|node| node.attribute("scope") == Some("rowgroup")).collect();
+            assert_eq!(heads.len(), 1);
+            assert_eq!(heads[0].attribute("rowspan"), Some(lines.len().to_string().as_str()));
+            for (place, line) in lines.iter().enumerate() {
+                let cells = line.children().filter(Node::is_element).count();
+                assert_eq!(cells, columns - usize::from(place > 0));
+            }
+        }
+    }
+    assert!(page.descendants().any(|node| node.attribute("href") == Some("#cluster")));
+}
+
+#[test]
+fn several_clusters_are_told_apart() {
+    let mut report = fixture::fleet();
+    report.other_clusters = vec![fixture::cluster(&["x1".to_owned(), "x2".to_owned()], "x3", "")];
+    report.other_clusters[0].control_planes = vec!["x-master".to_owned()];
+    let text = html(&report);
+    let page = check(&text);
+    assert!(words(by_id(&page, "cluster")).starts_with("The cluster of master "));
+    assert!(words(by_id(&page, "cluster-2")).starts_with("The cluster of x-master "));
+}

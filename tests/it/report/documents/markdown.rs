@@ -123,3 +123,95 @@ fn nothing_is_claimed_of_a_sound_or_an_unread_node() {
     assert!(!unread.contains("no fault") && !unread.contains("none found"));
     assert!(markdown(&plain::report(Vec::new())).contains("**Status**: no nodes"));
 }
+
+#[test]
+fn the_cluster_comes_before_its_nodes() {
+    let text = markdown(&fixture::fleet());
+    let all = headings(&text);
+    let at = |heading: &str| all.iter().position(|it| it == heading).unwrap_or_else(|| panic!("{heading}"));
+    assert!(at("## The cluster") < at("## Nodes with problems"));
+    let cluster = text.split("## The cluster\n\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    insta::assert_snapshot!(cluster.trim_end(), @r#"
+    As its nodes and the API server of master (1.29.15) say.
+
+    ### Versions
+
+    Which version runs where:
+
+    | component | version | nodes | which |
+    |---|---|---:|---|
+    | kubelet | `1.29.15` | 20 | `node[01-20]` |
+    | ″ | `1.28.9 (few)` | 1 | `storagenode` |
+
+    ### Configuration
+
+    Which nodes are configured alike:
+
+    | part | kinds | most alike | nodes | otherwise |
+    |---|---:|---|---:|---|
+    | **look**: kubelet of workers | 5 | `node[01-20]` | 20 | `storagenode` |
+
+    kubelet of workers: lines that differ from node\[01-20\]:
+
+    | nodes | have | most have |
+    |---|---|---|
+    | **look**: `storagenode (few)` | `cgroupDriver = cgroupfs` | `cgroupDriver = systemd` |
+    | ″ | none | `maxPods = 110` |
+    | ″ | `and 7 more lines` | none |
+
+    and 3 more kinds
+
+    ### Found on several nodes
+
+    What one machine alone may have, and several do:
+
+    | what | value | nodes | which |
+    |---|---|---:|---|
+    | **look**: machine-id | `0fa06b48` | 2 | `node01, storagenode` |
+
+    ### flannel's pods
+
+    Daemon sets of flannel's:
+
+    | daemon set | wanted | there | ready |
+    |---|---:|---:|---:|
+    | **look**: `kube-flannel/kube-flannel-ds` | 5 | 4 | ? |
+
+    flannel's pod on each node of the run:
+
+    | pod | nodes | which |
+    |---|---:|---|
+    | **fails**: none: it does not tolerate the taint gpu:NoExecute | 1 | `storagenode` |
+    | **look**: not ready: CrashLoopBackOff | 1 | `other` |
+    | ready: Running | 20 | `node[01-20]` |
+
+    ### Inventory and cluster
+
+    The run's nodes against the Node objects that master has:
+
+    | the node is | nodes | which |
+    |---|---:|---|
+    | **fails**: joined, and the cluster does not know it | 1 | `storagenode` |
+    | **look**: in the cluster and not in this run | 1 | `gone` |
+
+    ### Failing nodes against healthy ones
+
+    What healthy siblings have otherwise:
+
+    | nodes | fact | here | healthy nodes | agree |
+    |---|---|---|---|---:|
+    | `storagenode` | `kernel.ip_forward` | `no` | `yes` | 12 of 12 |
+    | ″ | `cni.first` | none | `yes` | 12 of 12 |
+    "#);
+}
+
+#[test]
+fn one_node_is_compared_with_its_healthy_siblings() {
+    let mut report = fixture::one();
+    report.cluster = fixture::fleet().cluster;
+    let text = markdown(&report);
+    let differences = text.split("## Unlike its healthy siblings\n\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    assert!(differences.contains("| `storagenode` | `kernel.ip_forward` | `no` | `yes` | 12 of 12 |"), "{differences}");
+    report.nodes[0].name = "another".to_owned();
+    assert!(!markdown(&report).contains("healthy siblings"), "of others nothing is said here");
+}
