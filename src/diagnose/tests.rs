@@ -163,6 +163,11 @@ fn a_control_planes_fault_explains_what_every_node_shows() {
     assert_eq!(ids(&causes), ["control-plane/down", "mounts/ro"]);
     assert_eq!((explained(&causes[0]), causes[0].explains[0].nodes), (vec!["join/c"], 2));
     assert_eq!(nodes[0].finding("join/c").explained_by.as_deref(), Some("control-plane/down"));
+    // Nodes of another cluster do not feel it.
+    nodes[0].cluster = 1;
+    let causes = diagnose(&mut nodes, &checks());
+    assert_eq!(ids(&causes), ["control-plane/down", "mounts/ro", "join/c"]);
+    assert_eq!(causes[0].explains[0].nodes, 1);
     // On a worker the same fault is its own.
     let causes =
         diagnose(&mut [node("n1", &[("control-plane/down", Fail)]), node("n2", &[("join/c", Fail)])], &checks());

@@ -14,6 +14,7 @@ use seaworthy::target::Role;
 use seaworthy::verdict::Verdict;
 
 mod report;
+mod two;
 
 type Run = BTreeMap<String, NodeFacts>;
 

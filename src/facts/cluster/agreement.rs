@@ -102,7 +102,12 @@ impl<'a> Agreement<'a> {
             minors: BTreeMap::new(),
             configurations: BTreeMap::new(),
         };
-        for facts in nodes.values() {
+        // A node of a cluster that is not here has no say in what is usual.
+        let cas = agreement.cas.clone();
+        let is_own = |facts: &&NodeFacts| {
+            cas.is_empty() || facts.certs.ca.key_sha256.known().is_none_or(|own| cas.contains(own.as_str()))
+        };
+        for facts in nodes.values().filter(is_own) {
             let kin = Kin::of(facts);
             if let (Kin::Worker, Fact::Known(server)) = (kin, &facts.kubelet.server) {
                 agreement.servers.add(host_and_port(server));

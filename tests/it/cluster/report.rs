@@ -13,7 +13,7 @@ use seaworthy::run::RunFile;
 use crate::facts::case;
 
 /// The recorded cluster with three more workers like its first.
-fn records() -> Vec<Record> {
+pub(super) fn records() -> Vec<Record> {
     let mut records = case("healthy");
     let worker = records.iter().find(|record| record.name == "homelab").unwrap().clone();
     for number in 1..=3_u32 {
@@ -59,7 +59,7 @@ fn records() -> Vec<Record> {
 }
 
 /// Without what flannel told the others: the twins have no ways to each other.
-fn without_tunnels(records: &mut [Record]) {
+pub(super) fn without_tunnels(records: &mut [Record]) {
     for record in records {
         edit(record, "api-nodes", |text| {
             let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("note=flannel")).collect();
@@ -68,7 +68,7 @@ fn without_tunnels(records: &mut [Record]) {
     }
 }
 
-fn sections(record: &mut Record) -> impl Iterator<Item = &mut Section> {
+pub(super) fn sections(record: &mut Record) -> impl Iterator<Item = &mut Section> {
     record.probe.iter_mut().flat_map(|probe| &mut probe.sections)
 }
 
@@ -79,13 +79,13 @@ fn cards(text: &str, number: u32) -> String {
     pieces.fold(first, |all, piece| format!("{all}link/ether 0{number}{}", &piece[2..]))
 }
 
-fn edit(record: &mut Record, id: &str, change: impl Fn(&str) -> String) {
+pub(super) fn edit(record: &mut Record, id: &str, change: impl Fn(&str) -> String) {
     for section in sections(record).filter(|section| section.id == id) {
         section.text = change(&section.text);
     }
 }
 
-fn report_of(records: &[Record]) -> report::model::Report {
+pub(super) fn report_of(records: &[Record]) -> report::model::Report {
     let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
     fleet::report(&run, records, &Checks::built_in().unwrap())
 }
