@@ -122,9 +122,12 @@ fn judge(record: &Record, facts: &NodeFacts, cluster: &ClusterView, checks: &Che
     let subject = Subject { facts, phase, roles: &roles, member, failure: record.failure.as_ref() };
     let mut findings = checks.evaluate(&subject);
     if !was_read(record) {
-        // That nothing is known of it is said once, by what keeps it from being read; and of its areas none is sound.
-        let sound = |finding: &Finding| finding.verdict == Verdict::Pass && Area::of_check(&finding.id).is_some();
-        findings.retain(|finding| finding.verdict != Verdict::Unknown && !sound(finding));
+        // What keeps it from being read says enough, and the API may know of it; nothing else was looked at.
+        findings.retain(|finding| match Area::of_check(&finding.id) {
+            None => finding.verdict != Verdict::Unknown,
+            Some(Area::Api) => finding.is_fault(),
+            Some(_) => false,
+        });
     }
     (phase, NodeFindings { name: record.name.clone(), cluster: 0, roles, findings })
 }

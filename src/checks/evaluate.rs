@@ -111,9 +111,13 @@ fn run(expression: &Expression, context: &Context<'_, '_>) -> Result<bool, Execu
 fn lacking<'a>(check: &'a Check, document: &'a Value) -> Vec<(&'a str, &'a str)> {
     let warn = check.warn.iter().flat_map(|warn| &warn.paths);
     let paths = check.fail.paths.iter().chain(warn);
-    let mut lacking: Vec<(&str, &str)> =
-        paths.filter_map(|path| Some((path.as_str(), unknown(lookup(document, path)?)?))).collect();
-    lacking.dedup();
+    let mut lacking: Vec<(&str, &str)> = Vec::new();
+    for path in paths {
+        let Some(why) = lookup(document, path).and_then(unknown) else { continue };
+        if !lacking.contains(&(path.as_str(), why)) {
+            lacking.push((path, why));
+        }
+    }
     lacking
 }
 
@@ -122,13 +126,22 @@ fn why_unknown(lacking: &[(&str, &str)], error: &ExecutionError) -> String {
     if lacking.is_empty() {
         return format!("it could not be judged: {error}");
     }
-    let reasons: Vec<String> = lacking.iter().map(|(path, why)| format!("{path}: {why}")).collect();
+    // What one reason hides is named together.
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (path, why) in lacking {
+        match reasons.iter_mut().find(|(known, _)| known == why) {
+            Some((_, paths)) => paths.push(path),
+            None => reasons.push((why, vec![path])),
+        }
+    }
+    let reasons: Vec<String> = reasons.iter().map(|(why, paths)| format!("{}: {why}", paths.join(", "))).collect();
     format!("not known: {}", reasons.join("; "))
 }
 
 fn evidence(check: &Check, document: &Value) -> Vec<Evidence> {
     let shown = check.evidence.iter().filter_map(|wanted| {
-        let value = lookup(document, &wanted.path).filter(|value| !value.is_null())?;
+        // What could not be read proves nothing.
+        let value = lookup(document, &wanted.path).filter(|value| !value.is_null() && unknown(value).is_none())?;
         Some(Evidence { label: wanted.label.clone(), path: wanted.path.clone(), value: value.clone() })
     });
     shown.collect()

@@ -113,7 +113,11 @@ pub(crate) fn read(section: &Section) -> Fact<&str> {
 }
 
 fn read_whole(section: &Section) -> Fact<&str> {
-    if section.truncated && section.rc == rc::OK { Fact::unknown("cut off: it is too long") } else { read(section) }
+    if section.truncated && section.rc == rc::OK {
+        Fact::unknown("its answer was too long and was cut off")
+    } else {
+        read(section)
+    }
 }
 
 /// Which program reads a section, for "... is not installed".
@@ -326,7 +330,7 @@ mod tests {
         cut.truncated = true;
         let record = record_of(vec![cut]);
         assert!(Reader::new(&record).text("crictl-info").is_known());
-        assert_eq!(Reader::new(&record).whole("crictl-info"), Fact::unknown("cut off: it is too long"));
+        assert_eq!(Reader::new(&record).whole("crictl-info"), Fact::unknown("its answer was too long and was cut off"));
     }
 
     #[test]

@@ -79,6 +79,19 @@ pub(crate) fn of_verdict(node: &NodeReport, verdict: Verdict) -> Vec<&Finding> {
     node.findings.iter().filter(|finding| finding.verdict == verdict).collect()
 }
 
+/// A node's checks that could not be judged by what was in the way, in the order of the report: one reason hides many.
+pub(crate) fn unjudged(node: &NodeReport) -> Vec<(&str, Vec<&Finding>)> {
+    let mut reasons: Vec<(&str, Vec<&Finding>)> = Vec::new();
+    for finding in of_verdict(node, Verdict::Unknown) {
+        let why = finding.lacks.first().map_or(finding.message.as_str(), |lack| lack.why.as_str());
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, findings)) => findings.push(finding),
+            None => reasons.push((why, vec![finding])),
+        }
+    }
+    reasons
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use crate::report::grid;
 use crate::report::model::{NodeReport, Outcome, Report};
 use crate::report::style::{Style, Tone};
 use crate::text;
-use crate::verdict::Verdict;
+use crate::verdict::{Area, Verdict};
 
 /// So many reasons of a node are printed; the wide table and JSON have all of them.
 const MOST_REASONS: usize = 6;
@@ -33,11 +33,12 @@ pub(crate) struct Line {
     pub(crate) tone: Tone,
 }
 
-/// Writes the reasons of all nodes whose problem no root cause tells; `false` when there is nothing to say.
+/// Writes the reasons of all nodes whose problem no root cause tells, and why something is not known of sound ones; `false` when there is nothing to say.
 pub(crate) fn write(report: &Report, style: &Style, out: &mut impl Write) -> io::Result<bool> {
     let told: HashSet<&str> = report.root_causes.iter().flat_map(|cause| &cause.nodes).map(String::as_str).collect();
     let untold = |node: &&NodeReport| match node.outcome() {
-        Outcome::Ok => false,
+        // That no control plane was asked is no news of a node.
+        Outcome::Ok => node.areas.iter().any(|cell| cell.area != Area::Api && cell.verdict == Verdict::Unknown),
         Outcome::Fail | Outcome::Warn => !told.contains(node.name.as_str()),
         Outcome::Unreachable | Outcome::Unknown => true,
     };
@@ -86,6 +87,7 @@ fn reasons(node: &NodeReport) -> Vec<(Verdict, &str)> {
         .areas
         .iter()
         .filter(|cell| matches!(cell.verdict, Verdict::Fail | Verdict::Warn | Verdict::Unknown))
+        .filter(|cell| !(node.outcome() == Outcome::Ok && cell.area == Area::Api))
         .flat_map(|cell| cell.reasons.iter().map(|reason| (cell.verdict, reason.as_str())))
         .collect();
     reasons.sort_by_key(|(verdict, _)| *verdict);

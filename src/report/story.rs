@@ -10,12 +10,16 @@ use crate::facts::{Fact, NodeFacts};
 use crate::report::causes;
 use crate::report::cluster;
 use crate::report::grid;
+use crate::report::groups;
 use crate::report::model::{NodeReport, Report};
 use crate::report::notes::{self, Line};
 use crate::report::style::{Style, Tone};
 use crate::verdict::{Area, Verdict};
 
 const INDENT: usize = 2;
+/// So many checks are named for one reason, and so few with their titles.
+const MOST_UNJUDGED: usize = 12;
+const FEW: usize = 3;
 
 /// What belongs to the story and is not in the report.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,9 +66,7 @@ pub fn write(
     list("normal in this phase", findings(Verdict::Expected), Tone::Dim, style, out, |finding| {
         finding.message.clone()
     })?;
-    list("not known", findings(Verdict::Unknown), Tone::Dim, style, out, |finding| {
-        format!("{}: {}", finding.title, finding.message)
-    })?;
+    write_unjudged(node, style, out)?;
     write_differences(report, node, style, out)?;
     if node.facts.is_some() {
         sound(node, style, out)?;
@@ -178,6 +180,28 @@ fn list<'f>(
         }
         let text = parts.join(causes::between(style));
         notes::write_line(&Line { key: "", text: style.text(&text).into_owned(), tone }, 2 * INDENT, style, out)?;
+    }
+    Ok(())
+}
+
+/// What could not be judged, each reason once with the checks that it hides.
+fn write_unjudged(node: &NodeReport, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let reasons = groups::unjudged(node);
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    section("not known", style, out)?;
+    for (why, findings) in reasons {
+        let named = findings.iter().take(MOST_UNJUDGED).map(|finding| match findings.len() {
+            1..=FEW => format!("{} ({})", finding.id, finding.title),
+            _ => finding.id.clone(),
+        });
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = findings.len().saturating_sub(MOST_UNJUDGED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        grid::write_spaces(out, INDENT)?;
+        let text = style.text(&format!("{why}: {named}{more}")).into_owned();
+        notes::write_line(&Line { key: "", text, tone: Tone::Dim }, 2 * INDENT, style, out)?;
     }
     Ok(())
 }

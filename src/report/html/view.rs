@@ -93,7 +93,8 @@ pub(super) struct Section<'r> {
     pub(super) members: Vec<Line<'r>>,
     pub(super) faults: Vec<&'r Finding>,
     pub(super) expected: Vec<&'r Finding>,
-    pub(super) unknown: Vec<&'r Finding>,
+    /// By what was in the way.
+    pub(super) unknown: Vec<(&'r str, Vec<&'r Finding>)>,
     pub(super) areas: Vec<AreaView>,
     pub(super) mounts: Vec<(&'r Mount, Vec<&'r str>)>,
     pub(super) cni_files: Vec<String>,
@@ -347,11 +348,16 @@ impl<'r> Section<'r> {
             members: group.nodes.iter().map(|node| Line::new(node, anchors)).collect(),
             faults: groups::faults(first),
             expected: groups::of_verdict(first, Verdict::Expected),
-            unknown: groups::of_verdict(first, Verdict::Unknown),
+            unknown: groups::unjudged(first),
             areas: areas.unwrap_or_default(),
             mounts: facts.map(details::key_mounts).unwrap_or_default(),
             cni_files: cni_files.into_iter().flatten().take(12).map(details::cni_file).collect(),
         }
+    }
+
+    /// How many checks could not be judged.
+    pub(super) fn unjudged(&self) -> usize {
+        self.unknown.iter().map(|(_, findings)| findings.len()).sum()
     }
 
     pub(super) fn alone(&self) -> Option<&Line<'r>> {
