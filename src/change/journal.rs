@@ -1,6 +1,16 @@
 //! What a run began and what came of it: one line of JSON each, on the disk before the thing itself is done.
+//!
+//! - this file: the lines. Values only.
+//! - [`file`]: `journal.jsonl` and `plan.json` in the run's directory, written, locked and read back.
+//! - [`replayed`]: how far a run came, from its lines. Pure.
+
+pub mod file;
+pub mod replayed;
 
 use serde::{Deserialize, Serialize};
+
+/// The version of `journal.jsonl`, in its first line; a reader refuses a newer one.
+pub const JOURNAL_SCHEMA: u32 = 1;
 
 /// One line of `journal.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +27,8 @@ pub struct Line {
 pub enum Entry {
     /// The plan beside the journal was agreed to.
     Agreed {
+        schema: u32,
+        /// Of `plan.json`, 64 lower-case hex digits.
         plan_sha256: String,
     },
     /// Another process took the run up again.

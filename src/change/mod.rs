@@ -13,6 +13,8 @@
 //!
 //! Nothing in here reads an inventory, parses a command line or prints.
 
+pub mod batches;
 pub mod journal;
 pub mod plan;
 pub mod state;
+pub mod summary;
