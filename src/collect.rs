@@ -4,10 +4,13 @@
 //! A host's failure is part of its result. Nothing here judges what a node said, prints, or touches the disk.
 
 mod answer;
+mod open;
+
+pub use open::Opened;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -18,10 +21,10 @@ use crate::password_gate::PasswordGate;
 use crate::probe::{self, Nonce, ScriptOptions};
 use crate::reach::endpoint::{self, Candidate};
 use crate::reach::visit::Notes;
-use crate::reach::{Line, ReachCapture, Visitor};
+use crate::reach::{ReachCapture, Visitor};
 use crate::record::Record;
 use crate::report::outputs::NodeOutput;
-use crate::ssh::{ConnectError, Connector, Destination, ExecOutcome, ExecRequest, Exit, Session, UnknownKey, local};
+use crate::ssh::{Connector, Destination, ExecOutcome, ExecRequest, Exit, UnknownKey};
 use crate::target::{Role, Sudo, Target};
 use crate::timings::{Timings, millis};
 use crate::ui::{Event, Events, HostOutcome};
@@ -111,41 +114,17 @@ struct Reached {
     failure: Option<Failure>,
 }
 
-/// A host that commands can be run on.
-struct Opened {
-    begun: Instant,
-    /// `None` for this machine.
-    session: Option<Session>,
-}
-
-impl Opened {
-    fn line(&self) -> Line<'_> {
-        self.session.as_ref().map_or(Line::Here, Line::Session)
-    }
-
-    async fn exec(&self, request: ExecRequest<'_>) -> ExecOutcome {
-        match &self.session {
-            Some(session) => session.exec(request).await,
-            None => local::exec(request).await,
-        }
-    }
-
-    fn timings(&self) -> Timings {
-        self.session.as_ref().map(|session| session.timings).unwrap_or_default()
-    }
-
-    /// Says goodbye and closes; the time since the beginning.
-    async fn close(self) -> Duration {
-        if let Some(session) = self.session {
-            session.close().await;
-        }
-        self.begun.elapsed()
-    }
-}
-
 impl Collector {
     /// Reads one host with the probe, and tries what the host can reach itself.
     pub async fn probe(&self, host: &Host, script: &Script) -> Record {
+        self.begin(host);
+        let record = self.look(host, script).await;
+        self.done(host, record.failure.as_ref(), HostOutcome::Ok);
+        record
+    }
+
+    /// The same for a host that is at work anyway: its progress is somebody else's to tell.
+    pub async fn look(&self, host: &Host, script: &Script) -> Record {
         let command = probe::COMMAND.join(" ");
         let request = ExecRequest {
             command: &command,
@@ -166,7 +145,6 @@ impl Collector {
                 record.failure = Some(failure);
             }
         }
-        self.done(host, record.failure.as_ref(), HostOutcome::Ok);
         record
     }
 
@@ -237,6 +215,7 @@ impl Collector {
             stdout_cap: COMMAND_STDOUT_CAP,
             stderr_cap: COMMAND_STDERR_CAP,
         };
+        self.begin(host);
         let Reached { outcome, mut failure, .. } = match self.open(host).await {
             Ok(opened) => {
                 let reached = self.run(host, &opened, request).await;
@@ -280,39 +259,6 @@ impl Collector {
         std::mem::take(&mut *self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Connects.
-    async fn open(&self, host: &Host) -> Result<Opened, (Failure, Timings)> {
-        self.events.send(Event::HostStarted { name: host.target.name.clone() });
-        let begun = Instant::now();
-        let destination = match &host.way {
-            Way::None(failure) => return Err((failure.clone(), Timings::default())),
-            Way::Local => return Ok(Opened { begun, session: None }),
-            Way::Ssh(destination) => destination,
-        };
-        match self.connector.connect(destination).await {
-            Ok(mut session) => {
-                if let Some(key) = session.learned.take() {
-                    self.learned
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(key.name.clone(), host.target.name.clone());
-                    self.events.send(Event::HostKeyLearned {
-                        name: host.target.name.clone(),
-                        fingerprint: key.fingerprint,
-                        key_type: key.key_type,
-                    });
-                }
-                Ok(Opened { begun, session: Some(session) })
-            }
-            Err(ConnectError { failure, timings, unknown_key }) => {
-                if let Some(key) = unknown_key {
-                    self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner).push(*key);
-                }
-                Err((failure, timings))
-            }
-        }
-    }
-
     /// Runs one command there.
     async fn run(&self, host: &Host, opened: &Opened, request: ExecRequest<'_>) -> Reached {
         let mut timings = opened.timings();
@@ -337,6 +283,10 @@ impl Collector {
         let outcome = command.await;
         leave.settle(&host.target.name, outcome.failure.as_ref());
         Ok(outcome)
+    }
+
+    fn begin(&self, host: &Host) {
+        self.events.send(Event::HostStarted { name: host.target.name.clone() });
     }
 
     fn done(&self, host: &Host, failure: Option<&Failure>, otherwise: HostOutcome) {
