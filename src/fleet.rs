@@ -29,6 +29,50 @@ pub fn report_with(
     checks: &Checks,
     join_logs: &BTreeMap<String, JoinLog>,
 ) -> Report {
+    judge_all(run, records, checks, join_logs, |_, _| ()).0
+}
+
+/// A run with all that was found out about it: what a plan is made from. A report alone leaves out what passes.
+#[derive(Debug, Clone)]
+pub struct Assessed {
+    pub report: Report,
+    /// One view of each cluster that the run read; never none.
+    pub clusters: Vec<ClusterView>,
+    /// What every check that is not switched off says, by the run's names of the nodes, in the order of the checks' ids.
+    /// Of a node that was not read, only what says why.
+    pub findings: BTreeMap<String, Vec<Finding>>,
+}
+
+/// The report of [`report_with`] with all that it comes from. It keeps every finding, a hundred and more of each node, so it is
+/// for runs that change something; a sweep needs the report only.
+pub fn assess(run: &RunFile, records: &[Record], checks: &Checks, join_logs: &BTreeMap<String, JoinLog>) -> Assessed {
+    let mut findings = BTreeMap::new();
+    let (report, clusters) = judge_all(run, records, checks, join_logs, |node, all| {
+        findings.insert(node.to_owned(), all.to_vec());
+    });
+    Assessed { report, clusters, findings }
+}
+
+impl Assessed {
+    /// The cluster that a node belongs to; `None` for a node that is not of the run.
+    pub fn cluster_of(&self, node: &str) -> Option<&ClusterView> {
+        self.clusters.iter().find(|cluster| cluster.members.contains_key(node))
+    }
+
+    /// What its cluster says of a node.
+    pub fn member(&self, node: &str) -> Option<&Member> {
+        self.cluster_of(node)?.members.get(node)
+    }
+}
+
+/// `keep` sees each node's findings, causes filled in, before those that are not worth telling are dropped.
+fn judge_all(
+    run: &RunFile,
+    records: &[Record],
+    checks: &Checks,
+    join_logs: &BTreeMap<String, JoinLog>,
+    mut keep: impl FnMut(&str, &[Finding]),
+) -> (Report, Vec<ClusterView>) {
     let facts: BTreeMap<String, NodeFacts> = records
         .iter()
         .map(|record| {
@@ -59,6 +103,7 @@ pub fn report_with(
     }
     let root_causes = diagnose(&mut judged, checks);
     let nodes = records.iter().zip(judged).zip(phases).map(|((record, judged), phase)| {
+        keep(&record.name, &judged.findings);
         let own = clusters[judged.cluster].remove(&record.name).unwrap_or_default();
         let node = Judged {
             name: &record.name,
@@ -92,7 +137,7 @@ pub fn report_with(
     report.other_clusters = compared.flatten().collect();
     report.changed_checks = changed(checks);
     report.run.gate = run.target.map(|target| upgrade::gate::Gate::of(target, &report.nodes));
-    report
+    (report, views)
 }
 
 /// What users' own files say about built-in checks.

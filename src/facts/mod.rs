@@ -39,7 +39,7 @@ pub mod kubelet;
 pub mod kubelet_config;
 pub mod kubelet_start;
 mod leases;
-mod libcni;
+pub(crate) mod libcni;
 pub mod listing;
 pub mod logs;
 mod mountinfo;
