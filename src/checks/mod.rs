@@ -430,7 +430,7 @@ impl Checks {
 }
 
 /// The second of the pair whose first is most like `word`.
-fn nearest<'a>(word: &str, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     names
         .into_iter()
         .map(|(name, answer)| (strsim::jaro_winkler(word, name), answer))

@@ -43,7 +43,6 @@ pub(super) fn run(
         .context("the temporary directory's name is not UTF-8")?;
     let chosen = hosts::choose(
         &HostsArgs { inventory: vec![inventory], limit: args.limit.clone() },
-        None,
         &[],
         &config::Loaded::default(),
         context.environment,

@@ -47,7 +47,7 @@ pub(super) fn run(
         let report = fleet::report_with(&run, &records, &checks, &logs(&named, log.as_ref()));
         return tell(&report, &named, log.as_ref(), args.output, context);
     }
-    let chosen = hosts::choose(&args.hosts, None, &[], &config, context.environment)?;
+    let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
     let (named, read) = with_companions(&chosen.inventory, &chosen.hosts, args, context)?;
     refuse_many(&named, log.as_ref())?;
     let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;

@@ -20,7 +20,7 @@ pub(super) fn run(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let config = hosts::configuration(context.environment)?;
-    let chosen = hosts::choose(&args.hosts, None, &[], &config, context.environment)?;
+    let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
     let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
     let planned = common::plan(&chosen.inventory, &chosen.hosts, &overrides);
     let bounds = Bounds::new(&args.bounds, &config.config);

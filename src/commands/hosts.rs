@@ -37,12 +37,11 @@ pub(super) fn configuration(environment: &Environment) -> anyhow::Result<config:
     Ok(config::load(&places)?)
 }
 
-/// Loads the inventory and applies the limit, on top of `base` (a playbook's own pattern).
+/// Loads the inventory and applies the limit.
 ///
 /// `remembered` are the sources of an earlier run, used when this command line and the configuration name none.
 pub(super) fn choose(
     args: &HostsArgs,
-    base: Option<&str>,
     remembered: &[String],
     config: &config::Loaded,
     environment: &Environment,
@@ -58,11 +57,7 @@ pub(super) fn choose(
     warnings.extend(loaded.warnings.iter().map(ToString::to_string));
 
     let read_file = |path: &Path| std::fs::read_to_string(environment.directory.join(path));
-    let mut patterns = args.limit.clone();
-    if let Some(base) = base.filter(|base| *base != "all") {
-        patterns.push(if patterns.is_empty() { base.to_owned() } else { format!("&{base}") });
-    }
-    let limit = Limit::parse(&patterns, &read_file)?;
+    let limit = Limit::parse(&args.limit, &read_file)?;
     let selection = loaded.inventory.select(&limit)?;
     warnings.extend(selection.warnings.iter().map(ToString::to_string));
     Ok(Chosen {

@@ -73,7 +73,7 @@ struct Document<'i> {
 
 pub(super) fn run(args: &crate::cli::InventoryArgs, context: &Context<'_>) -> anyhow::Result<()> {
     let config = hosts::configuration(context.environment)?;
-    let chosen = hosts::choose(&args.hosts, None, &[], &config, context.environment)?;
+    let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
     let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
     let text = match &args.show.host {
         Some(name) => explain(&chosen.inventory, chosen.inventory.find(name)?, &overrides, args.show.output),

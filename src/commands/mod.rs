@@ -17,6 +17,7 @@ mod explain;
 mod hosts;
 pub mod inventory;
 mod join_log;
+mod opening;
 mod preflight;
 mod sweep;
 

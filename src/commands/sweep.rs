@@ -10,17 +10,19 @@ use anyhow::Context as _;
 use futures::{StreamExt, pin_mut};
 
 use super::common::{self, Bounds, Fleet, Planned, UsageError};
+use super::opening::{Asked, Opening};
 use super::{Context, hosts};
 use crate::checks::Checks;
-use crate::cli::{HostsArgs, Rerun, SweepArgs};
+use crate::cli::{BoundsArgs, ConnectionArgs, HostsArgs, KeepArgs, Rerun, SweepArgs};
 use crate::collect::{Collector, Host, Script, stopped_record};
+use crate::config;
 use crate::exit::ExitCode;
 use crate::fanout::{Stop, fan_out};
 use crate::fleet;
 use crate::interrupt::Interrupt;
 use crate::inventory::limit::Limit;
-use crate::inventory::model::{HostId, Inventory};
-use crate::playbook;
+use crate::inventory::model::Inventory;
+use crate::playbook::load::{HEALTH_SWEEP, PRE_UPGRADE};
 use crate::probe::ScriptOptions;
 use crate::record::Record;
 use crate::report::model::{Outcome, Report};
@@ -39,6 +41,8 @@ pub(super) enum Purpose {
     Sweep,
     /// To be upgraded to that version; `None` for the one of the saved run.
     Preflight(Option<Target>),
+    /// To be changed by this subcommand.
+    Change(&'static str),
 }
 
 impl Purpose {
@@ -46,19 +50,21 @@ impl Purpose {
         match self {
             Self::Sweep => "sweep",
             Self::Preflight(_) => "preflight",
+            Self::Change(command) => command,
         }
     }
 
-    const fn playbook(self) -> (&'static str, &'static str) {
+    /// The playbook that the subcommand is short for.
+    const fn playbook(self) -> &'static str {
         match self {
-            Self::Sweep => ("health-sweep", playbook::HEALTH_SWEEP),
-            Self::Preflight(_) => ("pre-upgrade", playbook::PRE_UPGRADE),
+            Self::Sweep | Self::Change(_) => HEALTH_SWEEP,
+            Self::Preflight(_) => PRE_UPGRADE,
         }
     }
 
     const fn target(self) -> Option<Target> {
         match self {
-            Self::Sweep => None,
+            Self::Sweep | Self::Change(_) => None,
             Self::Preflight(target) => target,
         }
     }
@@ -82,39 +88,57 @@ pub(super) fn run(
     }
     let earlier = args.rerun.map(|which| earlier(&runs()?, which, args)).transpose()?;
     let remembered = earlier.as_ref().map(|earlier| earlier.sources.as_slice()).unwrap_or_default();
-    let (name, text) = purpose.playbook();
-    let playbook =
-        playbook::parse(text).map_err(|reason| anyhow::anyhow!("the built-in playbook {name} is wrong: {reason}"))?;
-    let chosen = hosts::choose(&args.hosts, Some(&playbook.hosts), remembered, &config, context.environment)?;
-    let wanted: Vec<HostId> = match &earlier {
-        Some(earlier) => {
-            let again = |host: &HostId| earlier.names.contains(chosen.inventory.host_name(*host));
-            chosen.hosts.iter().copied().filter(again).collect()
+    let asked = Asked { playbook: purpose.playbook(), nodes: &[], hosts: &args.hosts, checks: &args.checks };
+    let mut opening = Opening::new(asked, remembered, &config, context)?;
+    if let Some(earlier) = &earlier {
+        opening.hosts.retain(|host| earlier.names.contains(opening.inventory.host_name(*host)));
+        if opening.hosts.is_empty() {
+            let told = if earlier.names.is_empty() {
+                "had none of these; nothing to do".to_owned()
+            } else {
+                format!("had {}, and none of them is in this inventory and limit", earlier.names.len())
+            };
+            let _ = writeln!(io::stderr(), "the last sweep ({}) {told}", earlier.id);
+            return Ok(ExitCode::Ok);
         }
-        None => chosen.hosts.clone(),
-    };
-    if let (Some(earlier), true) = (&earlier, wanted.is_empty()) {
-        let told = if earlier.names.is_empty() {
-            "had none of these; nothing to do".to_owned()
-        } else {
-            format!("had {}, and none of them is in this inventory and limit", earlier.names.len())
-        };
-        let _ = writeln!(io::stderr(), "the last sweep ({}) {told}", earlier.id);
-        return Ok(ExitCode::Ok);
     }
-    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
-    let planned = common::plan(&chosen.inventory, &wanted, &overrides);
-    let checks = common::checks(&args.checks, &chosen.sources)?;
-    let keep = if args.keep.no_save { None } else { Some(runs()?) };
+    let reading = Reading { connection: &args.connection, bounds: &args.bounds, keep: &args.keep, output: args.output };
+    look(opening, reading, purpose, &config, context, quit)
+}
+
+/// How hosts are read and what is made of it, as typed.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) connection: &'a ConnectionArgs,
+    pub(super) bounds: &'a BoundsArgs,
+    pub(super) keep: &'a KeepArgs,
+    pub(super) output: Format,
+}
+
+/// Runs a playbook that only looks.
+pub(super) fn look(
+    opening: Opening,
+    reading: Reading<'_>,
+    purpose: Purpose,
+    config: &config::Loaded,
+    context: &Context<'_>,
+    quit: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let overrides = hosts::overrides(reading.connection, context.matches, config, context.environment)?;
+    let keep = if reading.keep.no_save {
+        None
+    } else {
+        Some(common::runs_directory(reading.keep.run_dir.as_deref(), &config.config, context.environment)?)
+    };
     let sweep = Sweep {
-        planned,
-        bounds: Bounds::new(&args.bounds, &config.config),
+        planned: common::plan(&opening.inventory, &opening.hosts, &overrides),
+        bounds: Bounds::new(reading.bounds, &config.config),
         keep: keep.as_deref(),
-        sources: chosen.sources,
-        warnings: chosen.warnings,
-        checks,
+        sources: opening.sources,
+        warnings: opening.warnings,
+        checks: opening.checks,
         purpose,
-        show,
+        show: Show { format: reading.output, style: common::style(context.terminal, context.environment) },
     };
     sweep.run(context, quit)
 }
@@ -357,7 +381,7 @@ fn replay(
 ) -> anyhow::Result<ExitCode> {
     let (mut run, records) = load(directory, &args.hosts, context)?;
     run.target = match purpose {
-        Purpose::Sweep => None,
+        Purpose::Sweep | Purpose::Change(_) => None,
         Purpose::Preflight(target) => Some(target.or(run.target).ok_or_else(|| {
             UsageError::new(format!("the run {} was made for no target; name one, like --to 1.35", run.id))
         })?),

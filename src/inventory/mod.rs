@@ -37,4 +37,4 @@ mod statements;
 pub mod value;
 mod vars_files;
 mod words;
-mod yaml;
+pub(crate) mod yaml;

@@ -21,7 +21,13 @@ const FEW_KEYS: usize = 12;
 
 /// Reads one document; `None` when there is nothing but comments.
 pub(in crate::inventory) fn parse(text: &str, source: &Arc<str>) -> Result<Option<Node>, InventoryError> {
-    let mut builder = Builder { text, source, stack: Vec::new(), anchors: HashMap::new(), values: 0, root: None };
+    parse_at_most(text, source, MAX_VALUES)
+}
+
+/// The same for what is never as large as an inventory: refused when there are more than `most` values. The only errors are
+/// of [`InventoryError::Syntax`].
+pub(crate) fn parse_at_most(text: &str, source: &Arc<str>, most: usize) -> Result<Option<Node>, InventoryError> {
+    let mut builder = Builder { text, source, most, stack: Vec::new(), anchors: HashMap::new(), values: 0, root: None };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
@@ -49,6 +55,8 @@ enum Open {
 struct Builder<'t> {
     text: &'t str,
     source: &'t Arc<str>,
+    /// More values than this are refused.
+    most: usize,
     stack: Vec<Open>,
     /// Anchored values and how many values each stands for.
     anchors: HashMap<usize, (Node, usize)>,
@@ -108,9 +116,10 @@ impl Builder<'_> {
 
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), InventoryError> {
         self.values += 1;
-        if self.values > MAX_VALUES {
+        if self.values > self.most {
             let at = node.place.at.map_or((1, 1), |at| (at.line as usize, at.column as usize));
-            return Err(self.syntax(at.0, at.1, &format!("more than {MAX_VALUES} values (aliases that multiply?)")));
+            let problem = format!("more than {} values (aliases that multiply?)", self.most);
+            return Err(self.syntax(at.0, at.1, &problem));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), size(&node.value)));

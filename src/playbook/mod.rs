@@ -1,23 +1,35 @@
 //! Playbooks: what a run looks at, and what it does in which order, as data. `seaworthy sweep` is the short name of the built-in
-//! `health-sweep`.
+//! `health-sweep`, `seaworthy join` that of `join`. `docs/playbooks.md` is the reference.
 //!
-//! The files of `playbooks/` are embedded, so that the binary needs nothing beside it. This module only reads the YAML; what a
-//! step does to a node is `change`'s matter.
+//! - this file: what a playbook says, as types.
+//! - `parse`, `steps`, `fields`: the YAML, and what is wrong with it. Pure.
+//! - [`load`]: by name or by path; the only part that reads files.
+//!
+//! The files of `playbooks/` are embedded, so that the binary needs nothing beside it. What a step does to a node is `change`'s
+//! matter; which hosts there are, the inventory's.
 
+mod fields;
+pub mod load;
+mod parse;
+mod steps;
+
+use std::io;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-/// The playbook of `seaworthy sweep`.
-pub const HEALTH_SWEEP: &str = include_str!("../../playbooks/health-sweep.yaml");
+use crate::checks::Checks;
+use crate::inventory::value::Place;
 
-/// The playbook of `seaworthy preflight`.
-pub const PRE_UPGRADE: &str = include_str!("../../playbooks/pre-upgrade.yaml");
+pub(crate) use fields::portion;
+pub use parse::parse;
+pub use steps::NAMES as STEPS;
+pub(crate) use steps::preflight_name;
 
 /// One playbook.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Playbook {
     pub name: String,
     /// One line for people.
@@ -25,20 +37,16 @@ pub struct Playbook {
     /// The hosts that it is for, as for `--limit`.
     pub hosts: String,
     /// How much at once, and when to stop.
-    #[serde(skip)]
     pub strategy: Strategy,
     /// What is read on each host.
     pub gather: Vec<Gather>,
     /// Ids of checks (`kubelet/drop-in-missing`) and areas (`kubelet/*`) that must not fail on a node before its first step.
-    #[serde(skip)]
     pub require: Vec<String>,
-    #[serde(skip)]
     pub steps: Vec<Step>,
 }
 
 /// A part of the probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gather {
     /// Every section.
     All,
@@ -154,30 +162,34 @@ impl Step {
     }
 }
 
-/// Reads a playbook; the error names line and column.
-pub fn parse(text: &str) -> Result<Playbook, String> {
-    serde_yaml::from_str(text).map_err(|error| error.to_string())
+/// What a playbook is read with.
+pub struct Surroundings<'a> {
+    /// Its guards have to be among them.
+    pub checks: &'a Checks,
+    /// Reads a file that the playbook names, by its path as written there.
+    pub read: &'a dyn Fn(&str) -> io::Result<Vec<u8>>,
+}
+
+/// A mistake in a playbook. Nothing of it is run.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{place}: {message}")]
+pub struct PlaybookError {
+    pub place: Place,
+    pub message: String,
+}
+
+impl PlaybookError {
+    fn at(place: &Place, message: impl Into<String>) -> Self {
+        Self { place: place.clone(), message: message.into() }
+    }
+}
+
+impl Playbook {
+    /// It looks at nodes and does nothing to them.
+    pub fn only_looks(&self) -> bool {
+        self.steps.is_empty()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_built_in_playbooks_read_all_hosts_and_sections() {
-        let playbook = parse(HEALTH_SWEEP).unwrap();
-        assert_eq!((playbook.name.as_str(), playbook.hosts.as_str()), ("health-sweep", "all"));
-        assert_eq!(playbook.gather, [Gather::All]);
-        let playbook = parse(PRE_UPGRADE).unwrap();
-        assert_eq!((playbook.name.as_str(), playbook.hosts.as_str()), ("pre-upgrade", "all"));
-    }
-
-    #[test]
-    fn unknown_fields_and_parts_are_refused_with_their_place() {
-        let with = |line: &str| format!("name: x\nsummary: y\nhosts: all\n{line}\n");
-        let error = parse(&with("gather: [some]")).unwrap_err();
-        assert!(error.contains("some") && error.contains("line 4"), "{error}");
-        let error = parse(&with("gather: [all]\nsteps: []")).unwrap_err();
-        assert!(error.contains("steps") && error.contains("line 5"), "{error}");
-    }
-}
+mod tests;
