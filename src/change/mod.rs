@@ -9,11 +9,13 @@
 //!
 //! - [`plan`]: what is to be done on which node, why, and how it is taken back. Pure.
 //! - [`state`]: what a plan was made from, as the node says it.
+//! - [`join`]: a `kubeadm join` from its token to a Node that is Ready; its end, and its undoing.
 //! - [`journal`]: what was begun and what ended, written before it is done.
 //!
 //! Nothing in here reads an inventory, parses a command line or prints.
 
 pub mod batches;
+pub mod join;
 pub mod journal;
 pub mod plan;
 pub mod state;

@@ -214,7 +214,8 @@ fn health(capture: &ReachCapture) -> (Fact<Health>, Fact<String>) {
 }
 
 impl ApiReach {
-    fn parse(capture: &ReachCapture, now: Option<i64>) -> Self {
+    /// `now`: the node's clock in seconds.
+    pub(crate) fn parse(capture: &ReachCapture, now: Option<i64>) -> Self {
         if let Some(api) = capture.apis.iter().min_by_key(|api| api.origin) {
             return Self::of(api, capture, now);
         }

@@ -13,10 +13,10 @@ const MAX_ANSWER: usize = 256 * 1024;
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
-    pub(super) ms: u64,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) ms: u64,
 }
 
 /// Asks for `path`; `host` is for the server's eyes. An error is a fragment in words.
@@ -101,7 +101,8 @@ impl Head {
     }
 }
 
-fn parse(answer: &[u8]) -> Result<(u16, Vec<u8>), String> {
+/// Status and body of a whole answer.
+pub(crate) fn parse(answer: &[u8]) -> Result<(u16, Vec<u8>), String> {
     let status = answer
         .strip_prefix(b"HTTP/1.")
         .and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse::<u16>().ok())

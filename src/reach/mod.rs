@@ -8,23 +8,24 @@
 //! - [`capture`]: what came of it, as saved in the node's record; `facts::reach` reads it.
 //! - `dial`, `tls`, `http`, `cluster_info`: one step each, each bounded in time and size.
 //! - `gate`: how many connections at once one server gets from a whole run.
-//! - [`visit`]: the steps of one node in their order, beside and after its probe.
+//! - [`visit`]: the steps of one node in their order, beside and after its probe; or one endpoint alone, for a proof before a join.
 //!
 //! Nothing here judges, prints, or fails a node: what did not work is part of the capture.
 
 pub mod capture;
-mod cluster_info;
+pub(crate) mod cluster_info;
 mod dial;
 pub mod endpoint;
 mod gate;
-mod http;
+pub(crate) mod http;
 mod tls;
 pub mod visit;
 
 pub use capture::ReachCapture;
+pub use cluster_info::Signed;
 pub use dial::Line;
 pub use endpoint::Endpoint;
-pub use visit::{Bounds, Visit, Visitor, Wanted};
+pub use visit::{Bounds, Call, Visit, Visitor, Wanted};
 
 /// A stranger's words as they are kept: on one line, short, and without what looks like a secret.
 fn words(text: &str, max: usize) -> String {

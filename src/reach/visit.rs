@@ -14,6 +14,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::capture::{
     ApiCapture, ClusterInfo, Dial, Healthz, HealthzCapture, Origin, ReachCapture, ServerCapture, Tls,
 };
+use super::cluster_info::Signed;
 use super::dial::{Line, Stream};
 use super::endpoint::{self, Candidate, Endpoint};
 use super::gate::Gates;
@@ -63,6 +64,15 @@ pub struct Wanted {
 /// What a visit has found so far; shared, so that it outlives the visit.
 pub type Notes = Arc<Mutex<ReachCapture>>;
 
+/// What one endpoint showed, without a probe.
+#[derive(Debug)]
+pub struct Call {
+    /// With this endpoint alone, and the server that its cluster-info names.
+    pub capture: ReachCapture,
+    /// For who holds a token; no part of a record.
+    pub signed: Option<Signed>,
+}
+
 /// One node's visit.
 #[derive(Debug)]
 pub struct Visit<'v> {
@@ -83,6 +93,15 @@ impl Visitor {
 
     pub const fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// Goes to this endpoint alone, over `line`: TCP, TLS, cluster-info, and TCP to the server that cluster-info names.
+    pub async fn call(&self, line: Line<'_>, candidate: &Candidate) -> Call {
+        let visit = self.visit(line, None);
+        visit.probe_is_over.send_replace(true);
+        let signed = visit.api(visit.begin_api(candidate), &candidate.endpoint).await;
+        let capture = std::mem::take(&mut *visit.noted());
+        Call { capture, signed }
     }
 
     /// A visit over `line`; `run` is the endpoint that the run names for the node.
@@ -154,34 +173,38 @@ impl Visit<'_> {
     }
 
     /// TCP, TLS, cluster-info, and TCP to the server that cluster-info names.
-    async fn api(&self, place: usize, endpoint: &Endpoint) {
+    async fn api(&self, place: usize, endpoint: &Endpoint) -> Option<Signed> {
         let note = |write: &dyn Fn(&mut ApiCapture)| {
             if let Some(api) = self.noted().apis.get_mut(place) {
                 write(api);
             }
         };
-        let next = {
+        let (info, signed) = {
             let _turn = self.visitor.gates.enter(&endpoint.host, endpoint.port).await;
             let (stream, dial) = self.dial(&endpoint.host, endpoint.port).await;
             note(&|api| api.dial = dial.clone());
-            let Some(stream) = stream else { return };
+            let stream = stream?;
             let client = match &self.visitor.tls {
                 Ok(client) => client,
-                Err(words) => return note(&|api| api.tls = Some(Tls::Failed { words: words.clone() })),
+                Err(words) => {
+                    note(&|api| api.tls = Some(Tls::Failed { words: words.clone() }));
+                    return None;
+                }
             };
             let (stream, shown) = tls::handshake(client, stream, &endpoint.host, self.visitor.bounds.tls).await;
             note(&|api| api.tls = Some(shown.clone()));
-            let Some(stream) = stream else { return };
+            let stream = stream?;
             let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
             let host = format!("{host}:{}", endpoint.port);
             let answer = http::get(stream, &host, cluster_info::PATH, self.visitor.bounds.http).await;
-            let info = cluster_info::read(answer);
+            let (info, signed) = cluster_info::read(answer);
             note(&|api| api.cluster_info = Some(info.clone()));
-            info
+            (info, signed)
         };
-        if let Some(server) = named_server(&next).filter(|server| !server.same_place(endpoint)) {
+        if let Some(server) = named_server(&info).filter(|server| !server.same_place(endpoint)) {
             self.server(&server.host, server.port).await;
         }
+        signed
     }
 
     async fn healthz(&self) {
