@@ -43,6 +43,22 @@ pub enum Event {
         /// `ssh-ed25519`
         key_type: String,
     },
+    /// Something is being done to a host: `restart containerd`.
+    ActionBegun {
+        name: String,
+        action: String,
+    },
+    /// It ended, in a few words: `done`, `failed: the disk is full`.
+    ActionEnded {
+        name: String,
+        action: String,
+        ended: String,
+    },
+    /// How far a long action is: `TLS bootstrap`.
+    ActionPhase {
+        name: String,
+        phase: String,
+    },
     Warning(String),
     /// The first Ctrl-C: no further host is started.
     Interrupted,

@@ -38,6 +38,11 @@ impl State {
                 let [name, fingerprint, key_type] = [&name, &fingerprint, &key_type].map(|part| text::sanitize(part));
                 return Some(format!("{name}: learned its host key, {key_type} {fingerprint}"));
             }
+            Event::ActionBegun { name, action } => return Some(told(&name, &action)),
+            Event::ActionEnded { name, action, ended } => {
+                return Some(format!("{}: {}", told(&name, &action), text::sanitize(&ended)));
+            }
+            Event::ActionPhase { name, phase } => return Some(told(&name, &phase)),
             Event::Warning(warning) => return Some(format!("warning: {}", text::sanitize(&warning))),
             Event::Interrupted => {
                 let first = !std::mem::replace(&mut self.interrupted, true);
@@ -58,6 +63,10 @@ impl State {
         let (name, since) = self.running.iter().min_by_key(|(_, since)| **since)?;
         Some((name, *since))
     }
+}
+
+fn told(name: &str, what: &str) -> String {
+    format!("{}: {}", text::sanitize(name), text::sanitize(what))
 }
 
 /// The progress line in at most `width` columns: `137/210 done · 3 failed · 64 running · slowest now: node7 3.2s`.

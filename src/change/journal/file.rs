@@ -7,14 +7,15 @@ use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::Deserialize;
 use sha2::Digest as _;
 use thiserror::Error;
 
-use super::{Entry, JOURNAL_SCHEMA, Line};
+use super::replayed::{Replayed, Stage, Token};
+use super::{Entry, JOURNAL_SCHEMA, Line, Outcome};
 use crate::change::plan::{PLAN_SCHEMA, Plan};
 
 const PLAN_FILE: &str = "plan.json";
@@ -47,11 +48,12 @@ pub enum JournalError {
     Busy { path: PathBuf },
 }
 
-/// The journal of a run that this process has for itself. Cheap to clone.
+/// The journal of a run that this process has for itself, and how far the run came by it. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     append: Arc<Mutex<Append>>,
     path: PathBuf,
+    replayed: Arc<Mutex<Replayed>>,
 }
 
 /// Brings one line, its newline included, to the disk.
@@ -85,7 +87,7 @@ impl Journal {
             sync_directory(directory)
         });
         write.map_err(|source| JournalError::Write { path: path.clone(), source })?;
-        Ok(Self::of(file, path))
+        Ok(Self::of(file, path, Replayed::default()))
     }
 
     /// Takes a run up again that another process left. A torn last line is cut off: what it announced was not begun.
@@ -101,32 +103,56 @@ impl Journal {
         lock(&file, &path)?;
         let (kept, whole) = load(directory, &mut file, &path)?;
         file.set_len(whole).and_then(|()| file.sync_all()).map_err(write_error)?;
-        Ok((Self::of(file, path), kept))
+        Ok((Self::of(file, path, Replayed::of(&kept.lines)), kept))
     }
 
-    /// A journal whose lines `append` brings to the disk; it is given each line with its newline.
-    pub fn through(path: &Path, append: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> Self {
-        Self { append: Arc::new(Mutex::new(append)), path: path.to_owned() }
+    /// The journal of a run that came as far as `lines` say, and whose further lines `append` brings to the disk; it is given
+    /// each with its newline.
+    pub fn through(path: &Path, lines: &[Line], append: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> Self {
+        let replayed = Arc::new(Mutex::new(Replayed::of(lines)));
+        Self { append: Arc::new(Mutex::new(append)), path: path.to_owned(), replayed }
     }
 
-    fn of(mut file: File, path: PathBuf) -> Self {
+    fn of(mut file: File, path: PathBuf, replayed: Replayed) -> Self {
         let append = move |line: &[u8]| {
             file.write_all(line)?;
             file.sync_data()
         };
-        Self { append: Arc::new(Mutex::new(append)), path }
+        Self { append: Arc::new(Mutex::new(append)), path, replayed: Arc::new(Mutex::new(replayed)) }
     }
 
     /// Writes a line and returns when it is on the disk.
     pub async fn note(&self, entry: Entry) -> Result<(), JournalError> {
-        let append = Arc::clone(&self.append);
+        let (append, replayed) = (Arc::clone(&self.append), Arc::clone(&self.replayed));
         // A disk may take its time, and other nodes' work goes on meanwhile.
         let written = tokio::task::spawn_blocking(move || {
+            let line = to_line(entry.clone())?;
             let mut append = append.lock().unwrap_or_else(PoisonError::into_inner);
-            append(&to_line(entry)?)
+            append(&line)?;
+            replayed.lock().unwrap_or_else(PoisonError::into_inner).take(&entry);
+            Ok(())
         });
         let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         written.map_err(|source| JournalError::Write { path: self.path.clone(), source })
+    }
+
+    /// How far an action of a node came, in this process or an earlier one.
+    pub fn stage(&self, node: &str, action: usize) -> Stage {
+        self.replayed().stage(node, action).clone()
+    }
+
+    /// How the node ended, unless it went on after that.
+    pub fn ended(&self, node: &str) -> Option<Outcome> {
+        self.replayed().ended(node).cloned()
+    }
+
+    /// The tokens that were made and are not known to be deleted.
+    pub fn tokens(&self) -> Vec<Token> {
+        self.replayed().tokens.clone()
+    }
+
+    fn replayed(&self) -> MutexGuard<'_, Replayed> {
+        self.replayed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -313,6 +339,7 @@ mod tests {
             fs::write(&path, &whole[..cut]).unwrap();
             let (journal, kept) = Journal::reopen(directory.path()).unwrap();
             assert_eq!(entries(&kept), [begun(0)], "cut at {cut}");
+            assert_eq!([0, 1].map(|action| journal.stage("a", action)), [Stage::Begun, Stage::NotBegun]);
             journal.note(begun(7)).await.unwrap();
             drop(journal);
             assert_eq!(entries(&read(directory.path()).unwrap()), [begun(0), begun(7)], "cut at {cut}");

@@ -88,7 +88,8 @@ impl Replayed {
         self.nodes.get(node)?.ended.as_ref()
     }
 
-    fn take(&mut self, entry: &Entry) {
+    /// Goes on by one line.
+    pub fn take(&mut self, entry: &Entry) {
         match entry {
             Entry::Agreed { .. } | Entry::Resumed | Entry::Batch { .. } | Entry::Stopped { .. } | Entry::Ended => {}
             Entry::NodeBegun { node } => self.node(node).ended = None,
