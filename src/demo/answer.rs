@@ -5,9 +5,20 @@
 
 use std::fmt::Write as _;
 
-use super::plan::Behaviour;
+use super::cluster::Cluster;
+use super::plan::{Behaviour, Plan};
 use super::template::{Piece, Section, template};
 use super::vars::Values;
+
+/// All that a node of a fleet answers to the probe now, greeting included; `started` is the fleet's start in seconds since
+/// 1970. For pretended nodes that are more than a recording: their state changes, and so does the fleet's plan.
+pub fn answer(plan: &Plan, index: usize, started: i64, nonce: &str) -> Vec<u8> {
+    let cluster = Cluster::new(plan, started);
+    let values = Values { plan, cluster: &cluster, index, now_ms: super::node::now_ms() };
+    let mut all = hello(&values, nonce).into_bytes();
+    all.extend(sections(&values, nonce));
+    all
+}
 
 /// The greeting, with the node's clock.
 pub(super) fn hello(values: &Values<'_>, nonce: &str) -> String {
@@ -103,8 +114,7 @@ fn hostile(behaviour: Behaviour, id: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cluster::Cluster;
-    use super::super::plan::{Plan, State};
+    use super::super::plan::State;
     use super::*;
 
     const NONCE: &str = "0123456789abcdef0123456789abcdef";

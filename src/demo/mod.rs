@@ -23,5 +23,6 @@ mod template;
 mod vars;
 mod wire;
 
+pub use answer::answer;
 pub use fleet::{Addressing, Fleet, FleetError};
 pub use plan::{BadSize, Behaviour, MAX_NODES, Node, Plan, State, plan};

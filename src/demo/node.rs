@@ -79,7 +79,7 @@ impl Shared {
 }
 
 /// This machine's clock, which is also the nodes'.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -21,6 +21,8 @@ pub enum State {
     WorkerEl10,
     /// The control plane, which lists every node of the fleet that has joined.
     ControlPlane,
+    /// Ready to be joined: everything is installed, and the kubelet waits for kubeadm to start it.
+    Prepared,
     /// A join is waiting for a kubelet that runs standalone, because its kubeadm drop-in is gone.
     StorageNode,
     /// Joined, and no CNI configuration was ever written.
@@ -33,11 +35,12 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Worker,
         Self::WorkerNfs,
         Self::WorkerEl10,
         Self::ControlPlane,
+        Self::Prepared,
         Self::StorageNode,
         Self::NoCni,
         Self::ContainerdStopped,
@@ -55,7 +58,7 @@ impl State {
 
     /// Whether the API server has a Node object for it.
     pub(super) const fn has_joined(self) -> bool {
-        !matches!(self, Self::StorageNode)
+        !matches!(self, Self::Prepared | Self::StorageNode)
     }
 }
 

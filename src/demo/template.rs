@@ -56,6 +56,7 @@ const WORKER: &str = include_str!("states/worker.txt");
 const WORKER_NFS: &str = include_str!("states/worker-nfs.txt");
 const WORKER_EL10: &str = include_str!("states/worker-el10.txt");
 const CONTROL_PLANE: &str = include_str!("states/control-plane.txt");
+const PREPARED: &str = include_str!("states/prepared.txt");
 const STORAGE_NODE: &str = include_str!("states/storage-node.txt");
 const NO_CNI: &str = include_str!("states/no-cni.txt");
 const CONTAINERD_STOPPED: &str = include_str!("states/containerd-stopped.txt");
@@ -69,10 +70,11 @@ pub(super) fn template(state: State) -> &'static Template {
         State::WorkerNfs => (1, WORKER_NFS),
         State::WorkerEl10 => (2, WORKER_EL10),
         State::ControlPlane => (3, CONTROL_PLANE),
-        State::StorageNode => (4, STORAGE_NODE),
-        State::NoCni => (5, NO_CNI),
-        State::ContainerdStopped => (6, CONTAINERD_STOPPED),
-        State::DiskFull => (7, DISK_FULL),
+        State::Prepared => (4, PREPARED),
+        State::StorageNode => (5, STORAGE_NODE),
+        State::NoCni => (6, NO_CNI),
+        State::ContainerdStopped => (7, CONTAINERD_STOPPED),
+        State::DiskFull => (8, DISK_FULL),
     };
     TEMPLATES[slot].get_or_init(|| parse(source))
 }
@@ -194,7 +196,9 @@ mod tests {
 
     #[test]
     fn settings_name_things_that_exist() {
-        for source in [WORKER_NFS, WORKER_EL10, CONTROL_PLANE, STORAGE_NODE, NO_CNI, CONTAINERD_STOPPED, DISK_FULL] {
+        for source in
+            [WORKER_NFS, WORKER_EL10, CONTROL_PLANE, PREPARED, STORAGE_NODE, NO_CNI, CONTAINERD_STOPPED, DISK_FULL]
+        {
             let settings = source.split("@@ ").next().unwrap();
             let mut base = parse(WORKER);
             for line in settings.lines().filter(|line| !line.starts_with('#')) {

@@ -5,6 +5,8 @@ mod assess;
 #[cfg(test)]
 mod bundle;
 #[cfg(test)]
+mod change;
+#[cfg(test)]
 mod checks;
 #[cfg(test)]
 mod cluster;

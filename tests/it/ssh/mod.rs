@@ -9,4 +9,4 @@ mod reach;
 mod real_sshd;
 mod server;
 mod sudo;
-mod support;
+pub(crate) mod support;

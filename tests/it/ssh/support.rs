@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-pub(super) fn new_key() -> PrivateKey {
+pub(crate) fn new_key() -> PrivateKey {
     PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap()
 }
 
@@ -30,21 +30,21 @@ pub(super) fn new_rsa_key() -> PrivateKey {
 }
 
 /// A directory with a key pair, and settings for a host at 127.0.0.1 that use nothing of the user's.
-pub(super) struct Client {
+pub(crate) struct Client {
     pub dir: TempDir,
     pub key: PrivateKey,
     pub key_file: PathBuf,
 }
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = new_key();
         let key_file = write_key(dir.path(), "id", &key);
         Self { dir, key, key_file }
     }
 
-    pub(super) fn resolved(&self, port: u16) -> Resolved {
+    pub(crate) fn resolved(&self, port: u16) -> Resolved {
         Resolved {
             alias: "node".into(),
             host: "127.0.0.1".into(),
@@ -77,7 +77,7 @@ impl Client {
     }
 }
 
-pub(super) fn write_key(dir: &Path, name: &str, key: &PrivateKey) -> PathBuf {
+pub(crate) fn write_key(dir: &Path, name: &str, key: &PrivateKey) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, key.to_openssh(LineEnding::LF).unwrap().as_bytes()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -110,7 +110,7 @@ pub(super) async fn connect_as(resolved: &Resolved, deadlines: Deadlines) -> Res
     connector.connect(&Destination::direct(resolved.clone())).await
 }
 
-pub(super) async fn connect(resolved: &Resolved) -> Session {
+pub(crate) async fn connect(resolved: &Resolved) -> Session {
     connect_as(resolved, patient()).await.unwrap()
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn failure(resolved: &Resolved) -> Failure {
     connect_as(resolved, patient()).await.unwrap_err().failure
 }
 
-pub(super) fn request<'a>(command: &'a str, stdin: &'a [u8]) -> ExecRequest<'a> {
+pub(crate) fn request<'a>(command: &'a str, stdin: &'a [u8]) -> ExecRequest<'a> {
     ExecRequest {
         command,
         stdin,
