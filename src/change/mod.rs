@@ -10,13 +10,19 @@
 //! - [`plan`]: what is to be done on which node, why, and how it is taken back. Pure.
 //! - [`state`]: what a plan was made from, as the node says it.
 //! - [`join`]: a `kubeadm join` from its token to a Node that is Ready; its end, and its undoing.
+//! - [`steps`]: from a playbook and a run's facts to a plan; [`guards`] are what has to hold before, [`view`] is a node as both see
+//!   it, [`observe_paths`] what has to be looked at first. Pure.
 //! - [`journal`]: what was begun and what ended, written before it is done.
 //!
 //! Nothing in here reads an inventory, parses a command line or prints.
 
 pub mod batches;
 pub mod join;
+pub mod guards;
 pub mod journal;
+pub mod observe_paths;
 pub mod plan;
 pub mod state;
 pub mod summary;
+pub mod steps;
+pub mod view;
