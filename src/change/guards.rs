@@ -95,15 +95,19 @@ impl Guard {
     }
 }
 
-/// The refusals that stand: each guard once, and none whose unknown the user accepted.
-pub fn standing(refusals: Vec<Refusal>, accepted: &[String]) -> Vec<Refusal> {
-    let mut seen = BTreeSet::new();
-    let mut kept = refusals;
-    kept.retain(|refusal| {
-        let accepted = refusal.unknown && !FIRM.contains(&refusal.guard.as_str()) && accepted.contains(&refusal.guard);
-        !accepted && seen.insert(refusal.guard.clone())
+/// The refusals that stand: none whose unknown the user accepted.
+pub fn standing(mut refusals: Vec<Refusal>, accepted: &[String]) -> Vec<Refusal> {
+    refusals.retain(|refusal| {
+        !refusal.unknown || FIRM.contains(&refusal.guard.as_str()) || !accepted.contains(&refusal.guard)
     });
-    kept
+    refusals
+}
+
+/// Each guard's first word.
+pub fn distinct(mut refusals: Vec<Refusal>) -> Vec<Refusal> {
+    let mut seen = BTreeSet::new();
+    refusals.retain(|refusal| seen.insert(refusal.guard.clone()));
+    refusals
 }
 
 /// The areas below the pod network: while one of their faults is there, neither a join nor a CNI file helps.
@@ -241,7 +245,7 @@ mod tests {
         let all = vec![refusal("a/b", true), refusal("a/b", true), refusal("a/c", false), refusal(WORKER, true)];
         let guards = |accepted: &[&str]| {
             let accepted: Vec<String> = accepted.iter().map(|id| (*id).to_owned()).collect();
-            standing(all.clone(), &accepted).into_iter().map(|refusal| refusal.guard).collect::<Vec<_>>()
+            distinct(standing(all.clone(), &accepted)).into_iter().map(|refusal| refusal.guard).collect::<Vec<_>>()
         };
         assert_eq!(guards(&[]), ["a/b", "a/c", WORKER]);
         assert_eq!(guards(&["a/b", "a/c", WORKER]), ["a/c", WORKER]);

@@ -21,6 +21,8 @@ mod inventory;
 #[cfg(test)]
 mod join_log;
 #[cfg(test)]
+mod planning;
+#[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod probe;

@@ -59,13 +59,20 @@ pub(super) fn plan(turn: &Turn<'_>, wish: &Wish<'_>) -> Result<Planned, Vec<Refu
     let mut refusals = guards::refusals(rules::JOIN, node, &cured);
     refusals.extend(guards::below_cni(node, &cured));
     refusals.extend(guards::of_control_planes(node, rules::CONTROL_PLANE));
-    let told = told(node).map_err(|refusal| refusals.push(refusal)).ok();
-    if let Some(told) = &told {
+    let told = told(node);
+    if let Ok(told) = &told {
         refusals.extend(proof::refusals(node, &told.endpoint, &told.pins));
     }
-    // What is not known and was accepted by name does not stand in the way.
-    let standing = guards::standing(refusals, &node.fleet.options.accept_unknown);
-    let Some(told) = told.filter(|_| standing.is_empty()) else { return Err(standing) };
+    let mut standing = guards::standing(refusals, &node.fleet.options.accept_unknown);
+    let told = match told {
+        Ok(told) if standing.is_empty() => told,
+        Ok(_) => return Err(standing),
+        // Without it there is no join, whatever was accepted.
+        Err(refusal) => {
+            standing.push(refusal);
+            return Err(standing);
+        }
+    };
     let mut ignore: Vec<String> = wish.ignore.iter().chain(&node.fleet.options.ignore_preflight).cloned().collect();
     ignore.sort();
     ignore.dedup();

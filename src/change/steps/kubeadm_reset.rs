@@ -36,25 +36,25 @@ pub(super) fn plan(turn: &Turn<'_>) -> Result<Planned, Vec<Refusal>> {
         return Err(refusals);
     }
     let reset = Reset { deletes: deletes(node), mounts: mounts(node) };
-    let reason = Reason { check: None, text: "a reset of this node was asked for by its name".to_owned() };
+    let pods =
+        node.facts.containerd.pods.known().map(|pods| pods.values().fold(0_u64, |sum, part| sum.saturating_add(*part)));
+    let pods = pods.map_or_else(|| "all its pods".to_owned(), |count| format!("its {count} pods"));
+    let text = format!("a reset of this node was asked for by its name; {pods} go with it");
+    let reason = Reason { check: None, text };
     let why = "its identity in the cluster and the data of its pods are deleted; it can only join anew".to_owned();
     Ok(Planned::Actions(vec![turn.action(Change::KubeadmReset(reset), reason, Undo::Impossible { why })]))
 }
 
-/// What is there of what a reset deletes.
+/// What is there of what a reset deletes: files, and directories that it empties.
 fn deletes(node: &View<'_>) -> Vec<String> {
     let paths = &node.facts.permissions.paths;
     // One that nobody looked for may be there.
     let there = |path: &str| paths.get(path).is_none_or(|stat| !stat.is_absent());
     let seen = |path: &str| paths.get(path).is_some_and(|stat| !stat.is_absent());
     let mut found: Vec<String> = FILES.into_iter().filter(|path| seen(path)).map(str::to_owned).collect();
-    found.extend(DIRECTORIES.into_iter().filter(|path| there(path)).map(|path| format!("all in {path}")));
+    found.extend(DIRECTORIES.into_iter().filter(|path| there(path)).map(str::to_owned));
     if node.facts.kubeadm.version_minor.known().is_none_or(|minor| *minor < 27) {
-        found.extend(OLDER.iter().map(|path| format!("all in {path}")));
-    }
-    if let Some(pods) = node.facts.containerd.pods.known() {
-        let count = pods.values().fold(0_u64, |sum, part| sum.saturating_add(*part));
-        found.push(format!("{count} pods with their containers"));
+        found.extend(OLDER.into_iter().map(str::to_owned));
     }
     found
 }

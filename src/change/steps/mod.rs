@@ -115,13 +115,14 @@ fn of_node(playbook: &Playbook, node: &View<'_>) -> Decision {
     }
     let cured = Cured::by(&actions).and(kubeadm_join::cured(playbook));
     let mut all = guards::refusals(every::EVERY, node, &cured);
-    all.extend(refusals);
     all.extend(guards::required(node, &playbook.require, &cured));
-    let refusals = guards::standing(all, accepted);
+    let mut all = guards::standing(all, accepted);
+    // The steps know themselves what of theirs may be accepted.
+    all.extend(refusals);
+    let refusals = guards::distinct(all);
     match node.state {
         _ if !refusals.is_empty() => Decision::Refused { refusals },
         Some(state) if !actions.is_empty() => Decision::Change { state: state.clone(), actions },
-        // All that spoke was not known, and accepted.
         _ => Decision::Nothing { why: nothing() },
     }
 }
