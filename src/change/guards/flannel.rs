@@ -32,6 +32,9 @@ pub const JOINED: &[Guard] = &[
 /// Areas whose faults on a control plane are put right first.
 pub const CONTROL_PLANE: &[&str] = &["control-plane"];
 
+/// What keeps flannel's pod from starting is why the file is pushed, and nothing against it: an image that does not come.
+pub const REASONS: &[&str] = &["containerd/image-pull", "containerd/sandbox-image"];
+
 /// How a directory is called in a state.
 const DIRECTORY: &str = "directory";
 

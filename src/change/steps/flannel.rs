@@ -60,7 +60,7 @@ pub(super) fn plan(turn: &Turn<'_>, source: &ConfigSource, reach: Reach) -> Resu
     {
         refusals.push(refusal);
     }
-    refusals.extend(guards::below_cni(node, &cured));
+    refusals.extend(guards::below_cni(node, &cured.and(rules::REASONS)));
     refusals.extend(guards::of_control_planes(node, rules::CONTROL_PLANE));
     let standing = guards::standing(refusals, &node.fleet.options.accept_unknown);
     match (reason, before(node)) {

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use seaworthy::demo::{Behaviour, Fleet, Plan as Demo, State as Shape};
-use seaworthy::run::saved::Saved;
+use seaworthy::run::Saved;
 
 use super::*;
 
@@ -108,7 +108,7 @@ fn the_demos_nodes() {
         .unwrap();
     assert!(status.code().is_some());
     let runs = home.path().join("seaworthy/runs");
-    let run = seaworthy::run::saved::find(&runs, "last", None).unwrap();
+    let run = seaworthy::run::find(&runs, "last", None).unwrap();
     let records = Saved::load(&run).unwrap().records;
     assert!(records.iter().all(|record| record.probe.is_some()), "every node answered");
     try_all(&records);

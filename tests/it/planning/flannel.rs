@@ -52,8 +52,12 @@ fn a_joined_node_without_a_conflist_gets_the_clusters() {
     // Applied and planned again: its file is there.
     let content = file.content.clone();
     let again = with_conflist("10-flannel.conflist", &content);
-    assert_eq!(again.nothing(&push()), format!("{TARGET} is as the cluster wants it"));
-    assert!(again.plan(&sync()).is_empty());
+    for playbook in [push(), sync()] {
+        let loaded = again.judged(&playbook, |judged| {
+            judged.own("cni/not-loaded", Verdict::Pass);
+        });
+        assert_eq!(guards_of(&loaded), [format!("nothing: {TARGET} is as the cluster wants it")]);
+    }
 }
 
 #[test]
@@ -100,17 +104,18 @@ fn an_invalid_file_of_flannels_is_replaced_and_can_be_restored() {
 
 #[test]
 fn a_valid_file_that_differs_is_replaced_only_when_asked_for() {
-    let other = r#"{"name":"cni0","cniVersion":"0.3.1","plugins":[{"type":"flannel"},{"type":"portmap"}]}"#;
-    let scene = with_conflist("10-flannel.conflist", other);
+    let mut scene = Scene::of(case("healthy"));
+    scene.edit("homelab", "cni-file", "\"portMappings\": true", "\"portMappings\": false");
     assert_eq!(scene.nothing(&push()), "it has a CNI configuration that can be loaded");
     let actions = scene.actions(&sync());
     assert_eq!(actions[0].reason.check.as_deref(), Some("cni/conf-differs"));
     let Path::File(before) = &write(&actions).before else { panic!() };
-    assert_eq!(before.content.as_deref(), Some(other), "the drift is shown as before and after");
-    // White space and the order of keys are no drift.
-    let spaced = r#"{ "cniVersion": "0.3.1", "plugins": [ { "delegate": { "isDefaultGateway": true, "hairpinMode": true }, "type": "flannel" },
-        { "capabilities": { "portMappings": true }, "type": "portmap" } ], "name": "cbr0" }"#;
-    assert!(with_conflist("10-flannel.conflist", spaced).plan(&sync()).is_empty());
+    let shown = before.content.as_deref().unwrap();
+    assert!(shown.contains("false") && !write(&actions).content.contains("false"), "the drift is before against after");
+    // White space is no drift.
+    let mut spaced = Scene::of(case("healthy"));
+    spaced.edit("homelab", "cni-file", "\"name\": ", "\"name\"  :\n ");
+    assert!(spaced.plan(&sync()).is_empty());
 }
 
 #[test]
@@ -142,6 +147,23 @@ fn flannels_pod_writes_the_file_itself_where_it_can() {
         judged.facts().cni.settled = Fact::Known(false);
     });
     assert_eq!(guards_of(&certain), Vec::<String>::new(), "an image that does not come does not come");
+}
+
+#[test]
+fn an_image_that_does_not_come_is_the_reason_and_no_refusal() {
+    for id in ["containerd/image-pull", "containerd/sandbox-image"] {
+        assert_eq!(
+            after(|judged| {
+                judged.own(id, Verdict::Fail);
+            }),
+            Vec::<String>::new(),
+            "{id}"
+        );
+    }
+    let else_ = after(|judged| {
+        judged.own("containerd/down", Verdict::Fail);
+    });
+    assert_eq!(else_, ["containerd/down"]);
 }
 
 #[test]
@@ -227,7 +249,9 @@ fn a_directory_that_containerd_watches_and_a_plain_file() {
 #[test]
 fn a_file_that_containerd_does_not_see_is_containerds_matter() {
     let healthy = Scene::of(case("healthy"));
-    let decision = healthy.judged(&push(), |judged| drop(judged.own("cni/not-loaded", Verdict::Fail).lacks.drain(..)));
+    let decision = healthy.judged(&push(), |judged| {
+        judged.own("cni/not-loaded", Verdict::Fail);
+    });
     let Decision::Refused { refusals } = decision else { panic!("{decision:?}") };
     assert_eq!(refusals[0].guard, "cni/not-loaded");
     assert!(refusals[0].next.contains("systemctl restart containerd"), "{refusals:?}");

@@ -191,7 +191,7 @@ fn flannel_after_the_join_waits_for_flannels_own_pod() {
     };
     assert_eq!(file.path, "/etc/cni/net.d/10-flannel.conflist");
     let json = serde_json::to_value(only_if).unwrap();
-    assert_eq!(json, serde_json::json!([{ "if": "still-fails", "check": "cni/config-missing", "after": "60s" }]));
+    assert_eq!(json, serde_json::json!([{ "if": "still-fails", "check": "cni/config-missing", "after": "1m" }]));
     // Before the join there is no place for it.
     let early = playbook(vec![flannel(false), join()]);
     assert!(prepared().refusal(&early, "joined").next.contains("after kubeadm-join"));

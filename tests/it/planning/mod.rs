@@ -195,6 +195,7 @@ impl Judged {
         let all = self.assessed.findings.get_mut(node).unwrap();
         let finding = all.iter_mut().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no {id}"));
         finding.verdict = verdict;
+        finding.lacks.clear();
         "it was made up".clone_into(&mut finding.message);
         finding
     }
