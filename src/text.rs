@@ -172,6 +172,25 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
     lines
 }
 
+/// Lines of at most `max` columns, broken wherever a line is full, with every space kept: for what is copied as it stands.
+pub fn chop(text: &str, max: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    loop {
+        let (head, tail) = split_at_width(rest, max);
+        let (head, tail) = match (head.is_empty(), rest.chars().next()) {
+            // Even a character that is too wide makes progress.
+            (true, Some(char)) => rest.split_at(char.len_utf8()),
+            _ => (head, tail),
+        };
+        lines.push(head);
+        if tail.is_empty() {
+            return lines;
+        }
+        rest = tail;
+    }
+}
+
 /// The longest start of `text` that fits in `max` columns, and the rest. Combining marks stay with their letter.
 fn split_at_width(text: &str, max: usize) -> (&str, &str) {
     let mut used = 0;
@@ -251,6 +270,14 @@ mod tests {
         assert_eq!(wrap("漢字", 1), ["漢", "字"]);
         assert_eq!(wrap("any width at all", usize::MAX), ["any width at all"]);
         assert_eq!(wrap("ab", 0), ["a", "b"]);
+    }
+
+    #[test]
+    fn chops_without_losing_a_space() {
+        assert_eq!(chop("a  b c", 4), ["a  b", " c"]);
+        assert_eq!(chop("", 4), [""]);
+        assert_eq!(chop("漢字", 1), ["漢", "字"]);
+        assert_eq!(chop("any", usize::MAX), ["any"]);
     }
 
     proptest! {

@@ -7,6 +7,7 @@
 pub mod file;
 pub mod replayed;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of `journal.jsonl`, in its first line; a reader refuses a newer one.
@@ -79,7 +80,7 @@ pub enum Entry {
 }
 
 /// How an action, its undoing or a node ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// Done and verified; what shows it.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Path, State};
@@ -14,7 +15,7 @@ use crate::playbook::Strategy;
 pub const PLAN_SCHEMA: u32 = 1;
 
 /// What one run of a playbook is to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     pub schema: u32,
     /// The playbook's name.
@@ -25,7 +26,7 @@ pub struct Plan {
 }
 
 /// One node's part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodePlan {
     /// The inventory's name.
     pub node: String,
@@ -33,7 +34,7 @@ pub struct NodePlan {
 }
 
 /// What is to be done on a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum Decision {
     /// It is as the playbook wants it.
@@ -49,7 +50,7 @@ pub enum Decision {
 }
 
 /// A guard's no.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// The check that stands in the way (`kubelet/drop-in-missing`), or the guard's own name where no check says it.
     pub guard: String,
@@ -62,7 +63,7 @@ pub struct Refusal {
 }
 
 /// One thing that is done to a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
     /// The step's place in the playbook, from 0.
     pub step: usize,
@@ -75,7 +76,7 @@ pub struct Action {
 }
 
 /// Why an action is in a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// The check whose failure it puts right; `None` for what the user asked for by name.
     pub check: Option<String>,
@@ -84,7 +85,7 @@ pub struct Reason {
 }
 
 /// What is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "change", rename_all = "kebab-case")]
 pub enum Change {
     WriteFile(WriteFile),
@@ -101,12 +102,13 @@ pub enum Change {
     WaitFor {
         check: String,
         #[serde(with = "crate::duration::text")]
+        #[schemars(with = "String")]
         timeout: Duration,
     },
 }
 
 /// A file put in place by a rename within its directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteFile {
     pub path: String,
     /// Whole, as it will be.
@@ -124,13 +126,13 @@ pub struct WriteFile {
 }
 
 /// The runtime loaded a CNI network: `lastCNILoadStatus` is OK and the loaded network is this one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Loaded {
     pub network: String,
 }
 
 /// A `kubeadm join` of a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Join {
     /// The control plane of the run on which the token is made, by the inventory's name.
     pub control_plane: String,
@@ -146,6 +148,7 @@ pub struct Join {
     pub ignore: Vec<String>,
     pub attempts: u32,
     #[serde(with = "crate::duration::text")]
+    #[schemars(with = "String")]
     pub backoff: Duration,
     /// What a join writes, as it is now. It is put back when an attempt fails or is undone.
     pub writes: Vec<String>,
@@ -154,7 +157,7 @@ pub struct Join {
 }
 
 /// A `kubeadm reset` of a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reset {
     /// What is there and will be gone.
     pub deletes: Vec<String>,
@@ -163,7 +166,7 @@ pub struct Reset {
 }
 
 /// How an action is taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "undo", rename_all = "kebab-case")]
 pub enum Undo {
     /// Nothing was changed.
@@ -181,13 +184,14 @@ pub enum Undo {
 }
 
 /// What is looked at right before an action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "if", rename_all = "kebab-case")]
 pub enum Condition {
     /// The check still fails after this long: what should put it right by itself had its time.
     StillFails {
         check: String,
         #[serde(with = "crate::duration::text")]
+        #[schemars(with = "String")]
         after: Duration,
     },
 }

@@ -17,6 +17,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -53,7 +54,7 @@ pub enum Gather {
 }
 
 /// In which portions the nodes are changed, and when the rest is left alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Strategy {
     /// So many nodes go first, one after the other; 0 for none.
     pub canary: u32,
@@ -68,7 +69,7 @@ pub struct Strategy {
 }
 
 /// A number of nodes, or a part of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Portion {
     Nodes(u32),

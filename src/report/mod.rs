@@ -11,10 +11,12 @@
 //! - [`gate`]: the answer to whether nodes may be upgraded, instead of the table.
 //! - [`timings`]: where the time went.
 //! - [`outputs`]: the folded outputs of `exec`.
+//! - [`change`]: plans, how a run of changes goes and ended, and what it brought about.
 //!
 //! Nothing here connects, judges or reads the environment, and nothing prints by itself.
 
 mod causes;
+pub mod change;
 mod closing;
 mod cluster;
 mod details;

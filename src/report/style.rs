@@ -36,6 +36,7 @@ pub(crate) enum Tone {
     Heading,
     Fail,
     Warn,
+    Good,
     Dim,
 }
 
@@ -107,6 +108,7 @@ impl Style {
             Tone::Heading => anstyle::Style::new().effects(Effects::BOLD),
             Tone::Fail => AnsiColor::Red.on_default(),
             Tone::Warn => AnsiColor::Yellow.on_default(),
+            Tone::Good => AnsiColor::Green.on_default(),
             Tone::Dim => anstyle::Style::new().effects(Effects::DIMMED),
         };
         if !self.color || text.is_empty() {

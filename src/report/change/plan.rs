@@ -1,0 +1,203 @@
+//! A plan for people: what stands in the way first, then what is done, node by node with equal ones folded, then how it goes.
+
+use std::io::{self, Write};
+
+use super::lines::{self, Line};
+use super::{folded, nodes, words};
+use crate::change::batches::batches;
+use crate::change::plan::{Action, Change, Condition, Decision, Join, NodePlan, Plan, Refusal, Reset, Undo, WriteFile};
+use crate::change::state::Path;
+use crate::duration;
+use crate::playbook::{Portion, Strategy};
+use crate::report::causes::between;
+use crate::report::style::{Style, Tone};
+
+/// What stands below the name of a node.
+const INDENT: usize = 2;
+/// What stands below an action.
+const DEEPER: usize = 5;
+/// So many batches are counted out.
+const MOST_BATCHES: usize = 8;
+
+/// Writes a plan. Nothing of it is cut: what is agreed to is seen whole.
+pub fn write(plan: &Plan, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let of = |wanted: Kind| plan.nodes.iter().filter(move |node| kind(node) == wanted);
+    let said = |wanted: Kind| folded(of(wanted).map(|node| (node.node.as_str(), node_lines(&node.decision, style))));
+    for (names, lines) in said(Kind::Refused) {
+        lines::write_heading(&names, "refused, nothing is done there", Tone::Fail, style, out)?;
+        lines::write_all(&lines, style, out)?;
+        writeln!(out)?;
+    }
+    for (names, lines) in said(Kind::Change) {
+        lines::write_heading(&names, "to be changed", Tone::Warn, style, out)?;
+        lines::write_all(&lines, style, out)?;
+        writeln!(out)?;
+    }
+    let idle = said(Kind::Nothing);
+    for (names, lines) in &idle {
+        let why = lines.first().map_or("", |line| line.text.as_str());
+        lines::write_heading(names, &format!("nothing to do: {why}"), Tone::Plain, style, out)?;
+    }
+    if !idle.is_empty() {
+        writeln!(out)?;
+    }
+    let changing: Vec<&str> = of(Kind::Change).map(|node| node.node.as_str()).collect();
+    if !changing.is_empty() {
+        lines::write_all(&[Line::keyed(0, "order", order(&plan.strategy, &changing))], style, out)?;
+    }
+    let closing = format!(
+        "{}: {}: {} to change, {} refused, {} as it should be",
+        plan.playbook,
+        nodes(plan.nodes.len()),
+        changing.len(),
+        of(Kind::Refused).count(),
+        of(Kind::Nothing).count(),
+    );
+    lines::write_all(&[Line::plain(0, closing, Tone::Heading)], style, out)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Refused,
+    Change,
+    Nothing,
+}
+
+const fn kind(node: &NodePlan) -> Kind {
+    match node.decision {
+        Decision::Refused { .. } => Kind::Refused,
+        Decision::Change { .. } => Kind::Change,
+        Decision::Nothing { .. } => Kind::Nothing,
+    }
+}
+
+/// All that is said below a node's name; the node's own name is not in it.
+fn node_lines(decision: &Decision, style: &Style) -> Vec<Line> {
+    match decision {
+        Decision::Nothing { why } => vec![Line::plain(0, why.clone(), Tone::Plain)],
+        Decision::Refused { refusals } => refusals.iter().flat_map(refusal).collect(),
+        Decision::Change { actions, .. } => {
+            (1..).zip(actions).flat_map(|(number, each)| action(number, each, style)).collect()
+        }
+    }
+}
+
+fn refusal(refusal: &Refusal) -> Vec<Line> {
+    let Refusal { guard, unknown, reason, next } = refusal;
+    let headline = if *unknown { format!("{guard}: not known: {reason}") } else { format!("{guard}: {reason}") };
+    let mut lines = vec![Line::plain(INDENT, headline, Tone::Plain)];
+    if !next.is_empty() {
+        lines.push(Line::keyed(DEEPER, "next", next.clone()));
+    }
+    lines
+}
+
+fn action(number: usize, action: &Action, style: &Style) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let first = format!("{number}. {}", words::action(&action.change));
+    let command = matches!(action.change, Change::Command { .. });
+    lines.push(if command {
+        Line { wrap: lines::Wrap::Exact, ..Line::plain(INDENT, first, Tone::Plain) }
+    } else {
+        Line::plain(INDENT, first, Tone::Plain)
+    });
+    match &action.change {
+        Change::WriteFile(file) => lines.extend(file_lines(file, style)),
+        Change::KubeadmJoin(join) => lines.extend(join_lines(join, style)),
+        Change::KubeadmReset(reset) => lines.extend(reset_lines(reset, style)),
+        Change::RestartService { .. } | Change::Command { .. } | Change::WaitFor { .. } => {}
+    }
+    let reason = match &action.reason.check {
+        Some(check) => format!("{check}: {}", action.reason.text),
+        None => action.reason.text.clone(),
+    };
+    // A wait says by itself what it is for.
+    if !matches!(action.change, Change::WaitFor { .. }) {
+        lines.push(Line::keyed(DEEPER, "because", reason));
+    }
+    for Condition::StillFails { check, after } in &action.only_if {
+        lines.push(Line::keyed(DEEPER, "only if", format!("{check} still fails after {}", duration::exact(*after))));
+    }
+    match &action.undo {
+        Undo::Command { run } => lines.push(Line::command(DEEPER, "undo", run)),
+        undo => lines.extend(words::undo(undo).map(|words| Line::keyed(DEEPER, "undo", words))),
+    }
+    lines
+}
+
+fn file_lines(file: &WriteFile, style: &Style) -> Vec<Line> {
+    let is = [
+        format!("mode {:04o}", file.mode),
+        format!("owner {}:{}", file.uid, file.gid),
+        format!("{} bytes", file.content.len()),
+        format!("sha256 {}", file.sha256.get(..12).unwrap_or(&file.sha256)),
+    ];
+    let was = match &file.before {
+        Path::Absent => "nothing, the file is new".to_owned(),
+        Path::File(before) => format!("{}, owner {}:{}", file.before.words(), before.uid, before.gid),
+        other => other.words(),
+    };
+    let mut lines = vec![Line::keyed(DEEPER, "file", is.join(between(style))), Line::keyed(DEEPER, "replaces", was)];
+    lines.extend(
+        file.verify.as_ref().map(|loaded| {
+            Line::keyed(DEEPER, "verify", format!("the runtime has loaded the network {}", loaded.network))
+        }),
+    );
+    lines
+}
+
+fn join_lines(join: &Join, style: &Style) -> Vec<Line> {
+    let mut how = vec![
+        format!("as node {}", join.node_name),
+        format!("with a token of its own, made on {} and deleted afterwards", join.control_plane),
+        format!("kubeadm 1.{}", join.kubeadm_minor),
+    ];
+    let times = if join.attempts == 1 { "1 attempt".to_owned() } else { format!("up to {} attempts", join.attempts) };
+    how.push(times);
+    let mut lines = vec![Line::keyed(DEEPER, "join", how.join(between(style)))];
+    lines.push(Line::keyed(DEEPER, "CA", join.ca_pins.join(between(style))));
+    lines.push(Line::keyed(DEEPER, "writes", join.writes.join(between(style))));
+    if let Some(path) = &join.stale_ca {
+        lines.push(Line::keyed(DEEPER, "moves", format!("{path} of an earlier join out of the way")));
+    }
+    if !join.ignore.is_empty() {
+        let text =
+            format!("{} (errors of kubeadm's pre-flight checks, as you named them)", join.ignore.join(between(style)));
+        lines.push(Line { tone: Tone::Warn, ..Line::keyed(DEEPER, "ignores", text) });
+    }
+    lines
+}
+
+fn reset_lines(reset: &Reset, style: &Style) -> Vec<Line> {
+    let mounts = if reset.mounts.is_empty() { "none are there".to_owned() } else { reset.mounts.join(between(style)) };
+    let deletes = if reset.deletes.is_empty() { "nothing".to_owned() } else { reset.deletes.join(between(style)) };
+    vec![
+        Line { tone: Tone::Warn, ..Line::keyed(DEEPER, "deletes", deletes) },
+        Line::keyed(DEEPER, "keeps", format!("mounts, looked at before and after: {mounts}")),
+    ]
+}
+
+/// `node1 alone, then batches of 2, 2, 3; stops when 1 node fails`.
+fn order(strategy: &Strategy, changing: &[&str]) -> String {
+    let sizes: Vec<usize> = batches(strategy, changing).iter().map(Vec::len).collect();
+    let mut text = if let [_] = sizes[..] {
+        format!("{} at once", nodes(changing.len()))
+    } else {
+        let counted: Vec<String> = sizes.iter().take(MOST_BATCHES).map(ToString::to_string).collect();
+        let more = sizes.len().saturating_sub(MOST_BATCHES);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("batches of {}{more}, {} first", counted.join(", "), changing[0])
+    };
+    if let Some(parallel) = strategy.parallel {
+        text.push_str(&format!(", at most {parallel} at the same time"));
+    }
+    match strategy.max_failed {
+        Portion::Nodes(0) | Portion::Percent(0) => text.push_str("; the first failure stops the run"),
+        Portion::Nodes(count) => text.push_str(&format!("; more than {count} failed nodes stop the run")),
+        Portion::Percent(percent) => text.push_str(&format!("; more than {percent}% failed nodes stop the run")),
+    }
+    if strategy.stop_at_same_failure && !matches!(strategy.max_failed, Portion::Nodes(0) | Portion::Percent(0)) {
+        text.push_str(", and so does a second failure in the same words");
+    }
+    text
+}

@@ -1,0 +1,32 @@
+//! What actions are called, in plans, progress and summaries alike. Words only; what they hold may be untrusted.
+
+use crate::change::plan::{Change, Undo};
+use crate::duration;
+
+/// In the imperative: `write /etc/cni/net.d/10-flannel.conflist`.
+pub(super) fn action(change: &Change) -> String {
+    match change {
+        Change::WriteFile(file) => format!("write {}", file.path),
+        Change::RestartService { unit } => format!("restart {unit}"),
+        Change::Command { run } => format!("run {run}"),
+        Change::KubeadmJoin(join) => format!("kubeadm join {}", join.endpoint),
+        Change::KubeadmReset(_) => "kubeadm reset".to_owned(),
+        Change::WaitFor { check, timeout } => {
+            format!("wait until {check} passes, at most {}", duration::exact(*timeout))
+        }
+    }
+}
+
+/// How an action is taken back; `None` where there is nothing to take back.
+pub(super) fn undo(undo: &Undo) -> Option<String> {
+    match undo {
+        Undo::Nothing | Undo::Command { .. } => None,
+        Undo::Restore { path } => Some(format!("put back {path}, which is kept beside it")),
+        Undo::Remove { path } => Some(format!("remove {path}, which is not there now")),
+        Undo::Unjoin => Some(
+            "take the node out of the cluster: stop the kubelet, put back every file that the join wrote, delete the Node"
+                .to_owned(),
+        ),
+        Undo::Impossible { why } => Some(format!("IMPOSSIBLE: {why}")),
+    }
+}
