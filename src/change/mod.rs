@@ -12,6 +12,7 @@
 //! - [`join`]: a `kubeadm join` from its token to a Node that is Ready; its end, and its undoing.
 //! - [`steps`]: from a playbook and a run's facts to a plan; [`guards`] are what has to hold before, [`view`] is a node as both see
 //!   it, [`observe_paths`] what has to be looked at first. Pure.
+//! - [`hand`]: what is looked at and done on a node, call by call.
 //! - [`journal`]: what was begun and what ended, written before it is done.
 //!
 //! Nothing in here reads an inventory, parses a command line or prints.
@@ -19,6 +20,7 @@
 pub mod batches;
 pub mod join;
 pub mod guards;
+pub mod hand;
 pub mod journal;
 pub mod observe_paths;
 pub mod plan;

@@ -141,8 +141,8 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).clamp(1, 600)
 }
 
-/// Takes comment lines, blank lines and indentation away.
-fn strip(source: &str, out: &mut String) {
+/// Takes comment lines, blank lines and indentation away from a script.
+pub(crate) fn strip(source: &str, out: &mut String) {
     for line in source.lines().map(str::trim_start) {
         if !line.is_empty() && !line.starts_with('#') {
             out.push_str(line);

@@ -2,6 +2,8 @@
 //!
 //! What arrived is always kept: a deadline, a lost connection or a limit adds a failure to the outcome and takes nothing away.
 //! The channel is drained to its close, as the exit status may come after the end of the output.
+//!
+//! A command whose output is wanted while it runs, or whose input goes on, is the same with a [`Live`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +13,8 @@ use russh::{Channel, ChannelMsg, ChannelWriteHalf, Sig};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-use super::session::Session;
+use super::peer::Peer;
+use super::session::{Session, lost};
 use super::stream::seconds;
 use super::transcript::{Next, Transcript};
 use crate::failure::{Failure, FailureKind};
@@ -112,6 +115,24 @@ impl ExecOutcome {
     }
 }
 
+/// What a command gives and takes while it runs; nothing of it by default.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Gets standard output as it arrives, without sudo's own part of it; [`ExecOutcome::stdout`] stays empty. The request's limit
+    /// holds for all of it together. When the receiver is dropped, the command is ended at its next output.
+    pub output: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    /// Goes to standard input after the request's own, which stays open until the sender is dropped.
+    pub input: Option<mpsc::UnboundedReceiver<Vec<u8>>>,
+}
+
+/// A channel for one command, which needs its [`Session`] no more than to be open.
+pub struct CommandChannel {
+    channel: Channel<Msg>,
+    peer: Arc<Peer>,
+    user: String,
+    open: Duration,
+}
+
 /// What goes to the command's input.
 enum Input {
     Bytes(Vec<u8>),
@@ -122,113 +143,159 @@ impl Session {
     /// Runs one command. Never fails as such: see [`ExecOutcome::failure`].
     pub async fn exec(&self, request: ExecRequest<'_>) -> ExecOutcome {
         let begun = Instant::now();
-        let channel = match self.open_channel().await {
-            Ok(channel) => channel,
-            Err(failure) => {
-                return ExecOutcome { failure: Some(failure), open: Some(begun.elapsed()), ..ExecOutcome::empty() };
-            }
-        };
-        let open = begun.elapsed();
+        match self.command_channel().await {
+            Ok(channel) => channel.exec(request, Live::default()).await,
+            Err(failure) => ExecOutcome { failure: Some(failure), open: Some(begun.elapsed()), ..ExecOutcome::empty() },
+        }
+    }
+
+    /// Opens a channel for one command.
+    pub async fn command_channel(&self) -> Result<CommandChannel, Failure> {
         let begun = Instant::now();
+        let channel = self.open_channel().await?;
+        let (peer, user) = (Arc::clone(&self.peer), self.user.clone());
+        Ok(CommandChannel { channel, peer, user, open: begun.elapsed() })
+    }
+}
+
+impl CommandChannel {
+    /// Runs one command. Never fails as such: see [`ExecOutcome::failure`]. When this future is dropped, the command is ended as
+    /// far as the server does that.
+    pub async fn exec(self, request: ExecRequest<'_>, live: Live) -> ExecOutcome {
+        let begun = Instant::now();
+        let Self { channel, peer, user, open } = self;
         // Becoming oneself needs no sudo, which a minimal root login may not even have.
-        let sudo = request.sudo.filter(|sudo| sudo.user != self.user);
-        let mut transcript = Transcript::new(&request, sudo);
-        let failure = self.converse(channel, &request, &mut transcript).await;
+        let sudo = request.sudo.filter(|sudo| sudo.user != user);
+        let Live { output, input } = live;
+        let mut transcript = Transcript::new(&request, sudo, output);
+        let failure = converse(channel, &peer, &request, input, &mut transcript).await;
         let mut outcome = transcript.finish(failure);
         outcome.open = Some(open);
         outcome.exec = Some(begun.elapsed());
         outcome
     }
+}
 
-    async fn converse(
-        &self,
-        channel: Channel<Msg>,
-        request: &ExecRequest<'_>,
-        transcript: &mut Transcript,
-    ) -> Option<Failure> {
-        let deadline = tokio::time::Instant::now() + request.deadline;
-        let (mut reader, writer) = channel.split();
-        let writer = Arc::new(writer);
-        if writer.exec(true, transcript.command().as_bytes()).await.is_err() {
-            return Some(self.lost());
-        }
-        let (input, queue) = mpsc::unbounded_channel();
-        if !transcript.holds_input() {
-            transcript.sent(Moment::now());
-            send(&input, request.stdin);
-        }
-        let feeding = feed(Arc::clone(&writer), queue);
-        tokio::pin!(feeding);
-        let mut fed = false;
-        let (mut closed, mut exited) = (false, false);
-        let failure = loop {
-            let message = tokio::select! {
-                message = reader.wait() => message,
-                () = &mut feeding, if !fed => { fed = true; continue }
-                () = sleep_until(deadline) => break Some(timed_out(request.deadline)),
-            };
-            let next = match message {
-                Some(ChannelMsg::Data { data }) => transcript.stdout(&data),
-                Some(ChannelMsg::ExtendedData { data, ext: 1 }) => transcript.stderr(&data),
-                Some(ChannelMsg::ExitStatus { exit_status }) => {
-                    exited = true;
-                    transcript.exit(Exit::Code(exit_status));
-                    Next::Go
-                }
-                Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
-                    exited = true;
-                    transcript.exit(Exit::Signal(signal_text(&signal_name)));
-                    Next::Go
-                }
-                Some(ChannelMsg::Failure) => {
-                    let message = "the server refused to run a command";
-                    let next =
-                        "check the account's shell and any forced command (ForceCommand, command= in authorized_keys)";
-                    break Some(Failure::new(FailureKind::Channel, message, next));
-                }
-                Some(ChannelMsg::Close) => {
-                    closed = true;
-                    break None;
-                }
-                None => break None,
-                Some(_) => Next::Go,
-            };
-            match next {
-                Next::Go => {}
-                Next::Password(line) => {
-                    let _ = input.send(Input::Bytes(line));
-                }
-                Next::Input => {
-                    transcript.sent(Moment::now());
-                    send(&input, request.stdin);
-                }
-                Next::Stop(failure) => break Some(failure),
+async fn converse(
+    channel: Channel<Msg>,
+    peer: &Peer,
+    request: &ExecRequest<'_>,
+    mut more: Option<mpsc::UnboundedReceiver<Vec<u8>>>,
+    transcript: &mut Transcript,
+) -> Option<Failure> {
+    let deadline = tokio::time::Instant::now() + request.deadline;
+    let (mut reader, writer) = channel.split();
+    let writer = Arc::new(writer);
+    let mut unfinished = Unfinished(Some(Arc::clone(&writer)));
+    if writer.exec(true, transcript.command().as_bytes()).await.is_err() {
+        return Some(lost(peer));
+    }
+    let (input, queue) = mpsc::unbounded_channel();
+    if !transcript.holds_input() {
+        transcript.sent(Moment::now());
+        send(&input, request.stdin, more.is_none());
+    }
+    let feeding = feed(writer, queue);
+    tokio::pin!(feeding);
+    let mut fed = false;
+    let (mut closed, mut exited) = (false, false);
+    let failure = loop {
+        let message = tokio::select! {
+            message = reader.wait() => message,
+            () = &mut feeding, if !fed => { fed = true; continue }
+            next = further(&mut more), if !transcript.holds_input() => {
+                let next = next.map_or(Input::End, Input::Bytes);
+                let _ = input.send(next);
+                continue;
             }
+            () = sleep_until(deadline) => break Some(timed_out(request.deadline)),
         };
-        if failure.is_some() {
-            abandon(writer);
-            return failure;
-        }
-        match (exited, closed) {
-            (true, _) => None,
-            (false, true) => {
-                let message = "the server closed the channel without saying how the command ended";
-                Some(Failure::new(
-                    FailureKind::ConnectionLost,
-                    message,
-                    "look at sshd's log on the host, then run it again",
-                ))
+        let next = match message {
+            Some(ChannelMsg::Data { data }) => transcript.stdout(&data),
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => transcript.stderr(&data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                exited = true;
+                transcript.exit(Exit::Code(exit_status));
+                Next::Go
             }
-            (false, false) => Some(self.lost()),
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                exited = true;
+                transcript.exit(Exit::Signal(signal_text(&signal_name)));
+                Next::Go
+            }
+            Some(ChannelMsg::Failure) => {
+                let message = "the server refused to run a command";
+                let next =
+                    "check the account's shell and any forced command (ForceCommand, command= in authorized_keys)";
+                break Some(Failure::new(FailureKind::Channel, message, next));
+            }
+            Some(ChannelMsg::Close) => {
+                closed = true;
+                break None;
+            }
+            None => break None,
+            Some(_) => Next::Go,
+        };
+        match next {
+            Next::Go => {}
+            Next::Password(line) => {
+                let _ = input.send(Input::Bytes(line));
+            }
+            Next::Input => {
+                transcript.sent(Moment::now());
+                send(&input, request.stdin, more.is_none());
+            }
+            Next::Stop(failure) => break Some(failure),
         }
+    };
+    if failure.is_some() {
+        return failure;
+    }
+    unfinished.0 = None;
+    match (exited, closed) {
+        (true, _) => None,
+        (false, true) => {
+            let message = "the server closed the channel without saying how the command ended";
+            Some(Failure::new(
+                FailureKind::ConnectionLost,
+                message,
+                "look at sshd's log on the host, then run it again",
+            ))
+        }
+        (false, false) => Some(lost(peer)),
     }
 }
 
-fn send(input: &mpsc::UnboundedSender<Input>, stdin: &[u8]) {
+fn send(input: &mpsc::UnboundedSender<Input>, stdin: &[u8], all: bool) {
     if !stdin.is_empty() {
         let _ = input.send(Input::Bytes(stdin.to_vec()));
     }
-    let _ = input.send(Input::End);
+    if all {
+        let _ = input.send(Input::End);
+    }
+}
+
+/// What goes on after the request's own input: bytes, and `None` once at its end. Waits for ever without one.
+pub(super) async fn further(more: &mut Option<mpsc::UnboundedReceiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    let Some(open) = more else { return std::future::pending().await };
+    let next = open.recv().await;
+    if next.is_none() {
+        *more = None;
+    }
+    next
+}
+
+/// Ends a command that is given up, also when whoever waited for it did.
+struct Unfinished(Option<Arc<ChannelWriteHalf<Msg>>>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            abandon(writer);
+        }
+    }
 }
 
 /// Writes the input as the window allows, beside the reading: a command that prints before it reads would block otherwise.
@@ -259,7 +326,7 @@ fn abandon(writer: Arc<ChannelWriteHalf<Msg>>) {
     });
 }
 
-pub(super) fn timed_out(deadline: Duration) -> Failure {
+pub(crate) fn timed_out(deadline: Duration) -> Failure {
     let message = format!("the command did not end within {}", seconds(deadline));
     Failure::new(
         FailureKind::ExecTimeout,

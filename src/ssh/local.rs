@@ -9,7 +9,7 @@ use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-use super::exec::{ExecOutcome, ExecRequest, Exit, Moment, timed_out};
+use super::exec::{ExecOutcome, ExecRequest, Exit, Live, Moment, further, timed_out};
 use super::proxy::{kill_group, shell};
 use super::session::NotForwarded;
 use super::stream::plain;
@@ -18,11 +18,17 @@ use crate::failure::{Failure, FailureKind};
 
 /// Runs one command under `sh -c` on this machine, in a process group of its own that is killed at the deadline.
 pub async fn exec(request: ExecRequest<'_>) -> ExecOutcome {
+    exec_live(request, Live::default()).await
+}
+
+/// The same for a command whose output is wanted while it runs, or whose input goes on.
+pub async fn exec_live(request: ExecRequest<'_>, live: Live) -> ExecOutcome {
     let begun = Instant::now();
     let is_root = rustix::process::geteuid().is_root();
     let sudo = request.sudo.filter(|sudo| !(is_root && sudo.user == "root"));
-    let mut transcript = Transcript::new(&request, sudo);
-    let failure = converse(&request, &mut transcript).await;
+    let Live { output, input } = live;
+    let mut transcript = Transcript::new(&request, sudo, output);
+    let failure = converse(&request, input, &mut transcript).await;
     let mut outcome = transcript.finish(failure);
     outcome.exec = Some(begun.elapsed());
     outcome
@@ -46,7 +52,11 @@ impl Drop for Group {
     }
 }
 
-async fn converse(request: &ExecRequest<'_>, transcript: &mut Transcript) -> Option<Failure> {
+async fn converse(
+    request: &ExecRequest<'_>,
+    mut more: Option<mpsc::UnboundedReceiver<Vec<u8>>>,
+    transcript: &mut Transcript,
+) -> Option<Failure> {
     let deadline = tokio::time::Instant::now() + request.deadline;
     let spawned = shell(transcript.command()).spawn();
     let mut child = match spawned {
@@ -67,8 +77,7 @@ async fn converse(request: &ExecRequest<'_>, transcript: &mut Transcript) -> Opt
     let mut stderr = child.stderr.take();
     if !transcript.holds_input() {
         transcript.sent(Moment::now());
-        let _ = input.send(Some(request.stdin.to_vec()));
-        let _ = input.send(None);
+        send(&input, request.stdin, more.is_none());
     }
     tokio::pin!(feeding);
     let mut fed = false;
@@ -81,6 +90,7 @@ async fn converse(request: &ExecRequest<'_>, transcript: &mut Transcript) -> Opt
             count = read(&mut stdout, &mut out) => chunk(&out, count).map_or(Next::Go, |chunk| transcript.stdout(chunk)),
             count = read(&mut stderr, &mut err) => chunk(&err, count).map_or(Next::Go, |chunk| transcript.stderr(chunk)),
             () = &mut feeding, if !fed => { fed = true; Next::Go }
+            next = further(&mut more), if !transcript.holds_input() => { let _ = input.send(next); Next::Go }
             () = sleep_until(deadline) => Next::Stop(timed_out(request.deadline)),
         };
         match next {
@@ -90,8 +100,7 @@ async fn converse(request: &ExecRequest<'_>, transcript: &mut Transcript) -> Opt
             }
             Next::Input => {
                 transcript.sent(Moment::now());
-                let _ = input.send(Some(request.stdin.to_vec()));
-                let _ = input.send(None);
+                send(&input, request.stdin, more.is_none());
             }
             Next::Stop(failure) => break Some(failure),
         }
@@ -130,6 +139,13 @@ async fn read<R: AsyncRead + Unpin>(pipe: &mut Option<R>, space: &mut [u8]) -> u
 
 fn chunk(space: &[u8], count: usize) -> Option<&[u8]> {
     if count == 0 { None } else { space.get(..count) }
+}
+
+fn send(input: &mpsc::UnboundedSender<Option<Vec<u8>>>, stdin: &[u8], all: bool) {
+    let _ = input.send(Some(stdin.to_vec()));
+    if all {
+        let _ = input.send(None);
+    }
 }
 
 async fn feed(stdin: Option<ChildStdin>, mut queue: mpsc::UnboundedReceiver<Option<Vec<u8>>>) {

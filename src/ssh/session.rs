@@ -77,7 +77,7 @@ impl Session {
                     max_sessions,
                 ))
             }
-            Ok(Err(_)) => Err(self.lost()),
+            Ok(Err(_)) => Err(lost(&self.peer)),
         }
     }
 
@@ -129,17 +129,17 @@ impl Session {
         })
     }
 
-    /// The connection ended while it was in use.
-    pub(super) fn lost(&self) -> Failure {
-        let next = "check whether the host rebooted or its network broke, then run it again";
-        Failure::new(FailureKind::ConnectionLost, self.peer.how_it_ended(), next)
-    }
-
     async fn words_on(&self, reason: &ChannelOpenFailure) -> String {
         let noted = timeout(Duration::from_millis(200), self.peer.refusal(reason)).await;
         let words = noted.ok().flatten().filter(|words| !words.is_empty());
         words.unwrap_or_else(|| reason.description().to_lowercase())
     }
+}
+
+/// The connection ended while it was in use.
+pub(super) fn lost(peer: &Peer) -> Failure {
+    let next = "check whether the host rebooted or its network broke, then run it again";
+    Failure::new(FailureKind::ConnectionLost, peer.how_it_ended(), next)
 }
 
 /// Why a host did not connect further.

@@ -72,6 +72,11 @@ impl Gate {
         self.password.is_some() && !self.open
     }
 
+    /// The command runs.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Looks at all of standard error so far.
     pub(super) fn stderr(&mut self, so_far: &[u8]) -> Action {
         if self.open {

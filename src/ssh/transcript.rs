@@ -3,6 +3,7 @@
 //! Pure: bytes in, a step out.
 
 use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc;
 
 use super::exec::{ExecOutcome, ExecRequest, Exit, Moment};
 use super::sudo::{Action, Gate};
@@ -18,6 +19,10 @@ pub(super) struct Transcript {
     gate: Option<Gate>,
     stdout_cap: usize,
     stderr_cap: usize,
+    /// Where standard output goes once sudo is out of the way, instead of being kept.
+    sink: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    /// Bytes that went there.
+    passed_on: usize,
 }
 
 /// What the caller does next.
@@ -32,7 +37,11 @@ pub(super) enum Next {
 }
 
 impl Transcript {
-    pub(super) fn new(request: &ExecRequest<'_>, sudo: Option<&Sudo>) -> Self {
+    pub(super) fn new(
+        request: &ExecRequest<'_>,
+        sudo: Option<&Sudo>,
+        sink: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    ) -> Self {
         let gate = sudo.map(|sudo| Gate::new(sudo, request.command));
         Self {
             outcome: ExecOutcome::empty(),
@@ -40,6 +49,8 @@ impl Transcript {
             gate,
             stdout_cap: request.stdout_cap,
             stderr_cap: request.stderr_cap,
+            sink,
+            passed_on: 0,
         }
     }
 
@@ -66,7 +77,7 @@ impl Transcript {
             self.outcome.arrivals.push((self.outcome.stdout.len(), Moment::now()));
         }
         let held = self.holds_input();
-        let room = self.stdout_cap.saturating_sub(self.outcome.stdout.len());
+        let room = self.stdout_cap.saturating_sub(self.passed_on + self.outcome.stdout.len());
         self.outcome.stdout.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
         let action = match &mut self.gate {
             Some(gate) => gate.stdout(&mut self.outcome.stdout, chunk.len()),
@@ -77,10 +88,24 @@ impl Transcript {
             let next = "look on the host for what prints so much: the login shell's startup files, or the command";
             return Next::Stop(Failure::new(FailureKind::OutputLimit, message, next));
         }
+        if !self.pass_on() {
+            let message = "nobody reads the command's output any more";
+            return Next::Stop(Failure::new(FailureKind::Interrupted, message, "run it again"));
+        }
         match action {
             Action::Open if held => Next::Input,
             _ => Next::Go,
         }
+    }
+
+    /// False when there is somebody to pass output on to, and he has gone.
+    fn pass_on(&mut self) -> bool {
+        let Some(sink) = &self.sink else { return true };
+        if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) || self.outcome.stdout.is_empty() {
+            return true;
+        }
+        self.passed_on += self.outcome.stdout.len();
+        sink.send(std::mem::take(&mut self.outcome.stdout)).is_ok()
     }
 
     pub(super) fn stderr(&mut self, chunk: &[u8]) -> Next {
@@ -130,7 +155,7 @@ mod tests {
 
     #[test]
     fn output_over_the_limit_is_a_failure_that_keeps_the_beginning() {
-        let mut transcript = Transcript::new(&request(5), None);
+        let mut transcript = Transcript::new(&request(5), None, None);
         assert!(matches!(transcript.stdout(b"abc"), Next::Go));
         assert!(matches!(transcript.stderr(b"123456"), Next::Go));
         let Next::Stop(failure) = transcript.stdout(b"defgh") else { panic!("must stop") };
@@ -141,14 +166,14 @@ mod tests {
 
     #[test]
     fn output_of_exactly_the_limit_is_fine() {
-        let mut transcript = Transcript::new(&request(5), None);
+        let mut transcript = Transcript::new(&request(5), None, None);
         assert!(matches!(transcript.stdout(b"abcde"), Next::Go));
         assert!(matches!(transcript.stdout(b""), Next::Go));
     }
 
     #[test]
     fn arrivals_are_found_by_offset() {
-        let mut transcript = Transcript::new(&request(100), None);
+        let mut transcript = Transcript::new(&request(100), None, None);
         let _ = transcript.stdout(b"noise");
         let _ = transcript.stdout(b"hello");
         let outcome = transcript.finish(None);
@@ -156,5 +181,30 @@ mod tests {
         assert!(first.instant <= hello.instant);
         assert_eq!(outcome.arrived(5).unwrap().instant, hello.instant);
         assert!(outcome.arrived(10).is_none());
+    }
+
+    #[test]
+    fn output_is_passed_on_once_sudo_is_out_of_the_way_and_counts_against_the_limit() {
+        let (sink, mut output) = mpsc::unbounded_channel();
+        let sudo = Sudo { user: "root".into(), password: None };
+        let mut transcript = Transcript::new(&request(60), Some(&sudo), Some(sink));
+        let ready = transcript.command().split("echo ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        assert!(matches!(transcript.stdout(b"noise\n"), Next::Go));
+        assert!(output.try_recv().is_err());
+        assert!(matches!(transcript.stdout(format!("{ready}\nfirst").as_bytes()), Next::Go));
+        assert!(matches!(transcript.stdout(b"second"), Next::Go));
+        assert_eq!(output.try_recv().unwrap(), b"noise\nfirst");
+        assert_eq!(output.try_recv().unwrap(), b"second");
+        assert!(
+            matches!(transcript.stdout(&[b'x'; 60]), Next::Stop(failure) if failure.kind == FailureKind::OutputLimit)
+        );
+    }
+
+    #[test]
+    fn a_reader_that_left_ends_the_command() {
+        let (sink, output) = mpsc::unbounded_channel();
+        let mut transcript = Transcript::new(&request(60), None, Some(sink));
+        drop(output);
+        assert!(matches!(transcript.stdout(b"x"), Next::Stop(failure) if failure.kind == FailureKind::Interrupted));
     }
 }

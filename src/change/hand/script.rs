@@ -1,0 +1,116 @@
+//! Scripts for a node's `sh`: the parts from `script/`, with their arguments and contents embedded so that a shell cannot read
+//! anything else into them. Pure.
+
+use std::fmt::Write as _;
+
+use crate::probe::{Nonce, strip};
+
+/// So much of a content stands in one command of the script.
+const PIECE: usize = 2048;
+
+const COMMON: &str = include_str!("script/common.sh");
+
+/// A script on its way to be whole: a first line that a pretended node may change, settings, contents, and the parts in one brace
+/// group, which a shell only runs when its end has come.
+#[derive(Debug)]
+pub(super) struct Script {
+    text: String,
+    /// `3<&0` where the script reads on from its own input.
+    input: &'static str,
+    pub(super) nonce: Nonce,
+}
+
+impl Script {
+    pub(super) fn new() -> Self {
+        let nonce = Nonce::random();
+        Self { text: format!("N={} R= P=\n", nonce.as_str()), input: "", nonce }
+    }
+
+    /// A variable. The name is one of ours.
+    pub(super) fn set(mut self, name: &str, value: &str) -> Self {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{name}={}", quoted(value));
+        self
+    }
+
+    /// The positional parameters.
+    pub(super) fn arguments<'a>(mut self, values: impl IntoIterator<Item = &'a str>) -> Self {
+        self.text.push_str("set --");
+        for value in values {
+            let _ = write!(self.text, " {}", quoted(value));
+        }
+        self.text.push('\n');
+        self
+    }
+
+    /// A function that prints these bytes exactly.
+    pub(super) fn printing(mut self, name: &str, bytes: &[u8]) -> Self {
+        let _ = writeln!(self.text, "{name}() {{\n:");
+        for piece in bytes.chunks(PIECE) {
+            let _ = writeln!(self.text, "printf {} || return", format_of(piece));
+        }
+        self.text.push_str("}\n");
+        self
+    }
+
+    /// Descriptor 3 is what follows the script on its input.
+    pub(super) fn reading_on(self) -> Self {
+        Self { input: "3<&0 ", ..self }
+    }
+
+    /// The whole script.
+    pub(super) fn finish(mut self, parts: &[&str]) -> (Nonce, String) {
+        self.text.push_str("{\n");
+        for part in [COMMON].iter().chain(parts) {
+            strip(part, &mut self.text);
+        }
+        let _ = writeln!(self.text, "exit 0\n}} {}</dev/null", self.input);
+        (self.nonce, self.text)
+    }
+}
+
+/// One word of a shell, whatever is in it but NUL, which no argument can hold and which is left out.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\0', "").replace('\'', r"'\''"))
+}
+
+/// The format for `printf` that prints these bytes: everything that could mean something to it or to a shell is written in octal.
+fn format_of(bytes: &[u8]) -> String {
+    let mut format = String::with_capacity(bytes.len() + 16);
+    format.push('\'');
+    for (place, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'-' if place == 0 => format.push_str("\\055"),
+            b'%' => format.push_str("%%"),
+            b' '..=b'~' if !matches!(byte, b'\'' | b'\\') => format.push(char::from(*byte)),
+            _ => {
+                let _ = write!(format, "\\{byte:03o}");
+            }
+        }
+    }
+    format.push('\'');
+    format
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_formats_hold_nothing_that_a_shell_would_read() {
+        assert_eq!(quoted("it's $HOME `x` \\ \n"), "'it'\\''s $HOME `x` \\ \n'");
+        assert_eq!(format_of(b"-n 100% \\ 'a'\r\n\xff\0"), r"'\055n 100%% \134 \047a\047\015\012\377\000'");
+    }
+
+    #[test]
+    fn a_script_is_one_group_behind_its_settings() {
+        let (nonce, text) =
+            Script::new().set("T", "a b").arguments(["x", "'"]).printing("content", b"c").finish(&["# x\n\necho hi\n"]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("N={} R= P=", nonce.as_str()));
+        assert_eq!(lines[1..4], ["T='a b'", "set -- 'x' ''\\'''", "content() {"]);
+        assert!(text.contains("\nprintf 'c' || return\n}\n{\n"), "{text}");
+        assert!(text.ends_with("\necho hi\nexit 0\n} </dev/null\n"), "{text}");
+        assert_eq!(Nonce::of_script(&text), Some(nonce));
+    }
+}

@@ -1,0 +1,23 @@
+# The lock: held by this shell until its input ends, or until nothing came for a minute, as a connection that is cut off ends
+# nowhere. A lock is not the file but what the kernel knows of it, so that none outlives its process.
+need flock
+own "$RUNDIR"
+writable "$RUNDIR/lock"
+exec 9>>"$RUNDIR/lock"
+if ! flock -n 9; then
+  by=
+  read -r by <"$RUNDIR/lock"
+  text by "$by"
+  end locked
+fi
+printf '%s\n' "$RUN" >"$RUNDIR/lock"
+wait8
+exec 8>&-
+say end held
+if timeout 1 true 2>/dev/null; then
+  while [ "$(exec 9>&- && timeout 60 dd bs=1 count=1 2>/dev/null <&3)" ]; do :; done
+else
+  cat <&3 >/dev/null 9>&-
+fi
+printf '' >"$RUNDIR/lock"
+exit 0
