@@ -1,4 +1,5 @@
 //! Changes: what is done to nodes, under real shells below temporary roots and against pretended nodes.
 
+mod hand;
 #[allow(dead_code, reason = "what the tests of one area have no use for, those of another have")]
 pub(crate) mod node;

@@ -274,6 +274,9 @@ fn furnish(name: &str, root: &Path, shared: &Path, control_plane: bool, shell: O
     }
 }
 
+/// Where programs are.
+const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// As on every node with systemd.
 const MOUNTS: &str = "/dev/vda1 / ext4 rw,relatime 0 0
 tmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=812136k,mode=755 0 0
@@ -362,6 +365,28 @@ impl Node {
             self.name
         );
         put_program(&self.dir.join("stubs").join(name), &(head + text));
+    }
+
+    /// The node has no program of this name: its PATH leads to everything else that this machine has.
+    pub(crate) fn without(&self, program: &str) {
+        let bin = self.dir.join("bin");
+        if !bin.exists() {
+            fs::create_dir(&bin).unwrap();
+            for dir in SYSTEM.split(':') {
+                for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                    let _ = symlink(entry.path(), bin.join(entry.file_name()));
+                }
+            }
+        }
+        let _ = fs::remove_file(bin.join(program));
+        let _ = fs::remove_file(self.dir.join("stubs").join(program));
+    }
+
+    /// Where it looks for programs.
+    fn search_path(&self) -> String {
+        let bin = self.dir.join("bin");
+        let rest = if bin.exists() { bin.display().to_string() } else { SYSTEM.to_owned() };
+        format!("{}:{rest}", self.dir.join("stubs").display())
     }
 
     /// How the stubs were called since the fleet began: `kubeadm token create …`.

@@ -229,7 +229,7 @@ fn spawn(node: &Node, command: &str) -> Child {
     Command::new("/bin/sh")
         .args(["-c", command])
         .env_clear()
-        .env("PATH", path(node))
+        .env("PATH", node.search_path())
         .env("SEAWORTHY_PRETENDED", &node.root)
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -237,10 +237,6 @@ fn spawn(node: &Node, command: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-fn path(node: &Node) -> String {
-    format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", node.dir.join("stubs").display())
 }
 
 async fn kill(child: &mut Child) {
@@ -261,7 +257,7 @@ fn open(node: &Node, held: &mut Vec<u8>) -> Input {
     if settings != "R= P=" {
         return Input::Probe(nonce.to_owned());
     }
-    let own = format!("N={nonce} R={} P={}", node.root.display(), path(node));
+    let own = format!("N={nonce} R={} P={}", node.root.display(), node.search_path());
     held.splice(..end, own.into_bytes());
     Input::Script
 }
