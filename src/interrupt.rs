@@ -26,6 +26,16 @@ impl Interrupt {
         Self { fired }
     }
 
+    /// Fires when that has happened. Within a tokio runtime.
+    pub fn when(happened: impl Future<Output = ()> + Send + 'static) -> Self {
+        let (fire, fired) = watch::channel(false);
+        tokio::spawn(async move {
+            happened.await;
+            let _ = fire.send(true);
+        });
+        Self { fired }
+    }
+
     /// One that never fires.
     pub fn never() -> Self {
         let (_, fired) = watch::channel(false);

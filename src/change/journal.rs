@@ -98,3 +98,16 @@ pub enum Outcome {
     /// Nobody knows how it ended: the connection was lost, or this program was killed.
     Unsettled { why: String },
 }
+
+impl Outcome {
+    /// In a few words: `done`, `failed: the disk is full`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Done { .. } => "done".to_owned(),
+            Self::Skipped { why } => format!("left out: {why}"),
+            Self::Refused { why, .. } => format!("refused: {why}"),
+            Self::Failed { why, .. } => format!("failed: {why}"),
+            Self::Unsettled { why } => format!("not settled: {why}"),
+        }
+    }
+}

@@ -14,17 +14,31 @@
 //!   it, [`observe_paths`] what has to be looked at first. Pure.
 //! - [`hand`]: what is looked at and done on a node, call by call.
 //! - [`journal`]: what was begun and what ended, written before it is done.
+//! - [`batches`]: in which portions, and when it is enough. Pure.
+//! - [`apply`]: a whole run. `course`: one node's way through it; `act`: one action; `verify`: whether it came to what it was made
+//!   for; `takeback`: its undoing; `joining`: where a join's connections come from.
+//! - [`resume`], [`undo`]: a run that is taken up again, and one that is taken back. `tokens`: what it left on the control plane.
+//! - [`summary`]: what became of each node.
 //!
 //! Nothing in here reads an inventory, parses a command line or prints.
 
+mod act;
+pub mod apply;
 pub mod batches;
 pub mod join;
 pub mod guards;
+mod course;
 pub mod hand;
+mod joining;
 pub mod journal;
 pub mod observe_paths;
 pub mod plan;
+pub mod resume;
 pub mod state;
 pub mod summary;
 pub mod steps;
 pub mod view;
+mod takeback;
+mod tokens;
+pub mod undo;
+mod verify;

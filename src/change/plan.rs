@@ -196,6 +196,20 @@ pub enum Condition {
     },
 }
 
+impl Change {
+    /// In a few words, without the node's name: `restart containerd`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::WriteFile(file) => format!("write {}", file.path),
+            Self::RestartService { unit } => format!("restart {unit}"),
+            Self::Command { run } => format!("run {run}"),
+            Self::KubeadmJoin(_) => "kubeadm join".to_owned(),
+            Self::KubeadmReset(_) => "kubeadm reset".to_owned(),
+            Self::WaitFor { check, .. } => format!("wait for {check}"),
+        }
+    }
+}
+
 impl Plan {
     /// Nothing is to be done anywhere.
     pub fn is_empty(&self) -> bool {

@@ -19,7 +19,8 @@ use super::{Entry, JOURNAL_SCHEMA, Line, Outcome};
 use crate::change::plan::{PLAN_SCHEMA, Plan};
 
 const PLAN_FILE: &str = "plan.json";
-const JOURNAL_FILE: &str = "journal.jsonl";
+/// In the directory of a run that changes nodes.
+pub const JOURNAL_FILE: &str = "journal.jsonl";
 
 /// The largest file that is read back: a corrupt one must not fill the memory.
 const LIMIT: u64 = 256 << 20;

@@ -1,0 +1,37 @@
+//! `undo`: what a run did is taken back, on each node the last action first. Where somebody changed the node since, it is left
+//! alone and said.
+
+use futures::{StreamExt as _, stream};
+
+use super::apply::{ChangeRun, courses, parallel, summary, told};
+use super::course::Course;
+use super::plan::Plan;
+use super::summary::Summary;
+use super::tokens;
+use super::verify::Sight;
+
+/// The nodes that something is left to be taken back on, in the plan's order.
+pub fn pending(run: &ChangeRun<'_>, plan: &Plan) -> Vec<String> {
+    let sight = Sight::new(run);
+    let courses = courses(run, &sight, plan);
+    courses.iter().filter(|course| course.is_to_be_taken_back()).map(|course| course.node.to_owned()).collect()
+}
+
+/// Takes back what the journal says was done, or may have been.
+pub async fn run(run: &ChangeRun<'_>, plan: &Plan) -> Summary {
+    let sight = Sight::new(run);
+    let mut courses = courses(run, &sight, plan);
+    courses.retain(Course::is_to_be_taken_back);
+    let courses = courses.as_slice();
+    run.tell(crate::ui::Event::RunStarted { hosts: courses.len() });
+    let work = stream::iter(courses.iter().enumerate()).map(|(index, course)| async move {
+        if run.is_over().is_some() {
+            return None;
+        }
+        Some((index, told(run, course.node, course.go_back()).await))
+    });
+    let ended: Vec<_> = work.buffer_unordered(parallel(run, plan)).collect().await;
+    let summary = summary(run, courses, ended.into_iter().flatten().collect(), None).await;
+    tokens::delete_left(run, &summary).await;
+    summary
+}
