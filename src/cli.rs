@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::inventory::ShowArgs;
 use crate::duration::parse as duration;
+use crate::playbook::{self, Portion};
 use crate::report::Format;
 use crate::report::outputs::OutputsFormat;
 use crate::report::style::ColorChoice;
@@ -16,7 +17,8 @@ use crate::upgrade::version::Target;
 #[derive(Debug, Parser)]
 #[command(name = "seaworthy", version, max_term_width = 100, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "\
-Exit codes: 0 healthy, 1 own error, 2 problems found, 4 hosts unreachable (6 both), 64 wrong usage, 130 interrupted.
+Exit codes: 0 healthy, 1 own error, 2 problems found, 4 hosts unreachable (6 both), 8 failure budget spent, 64 wrong usage,
+130 interrupted.
 Every flag with an [env: ...] note can also stand in that variable or in seaworthy.yaml.")]
 pub struct Cli {
     #[command(subcommand)]
@@ -35,6 +37,16 @@ pub enum Command {
     Exec(ExecArgs),
     /// Say why a `kubeadm join` failed, from what it printed
     Diagnose(DiagnoseArgs),
+    /// Bring prepared workers into the cluster: proven first, shown, in batches, undone when it fails
+    Join(JoinArgs),
+    /// flannel's configuration on the nodes
+    Flannel(FlannelArgs),
+    /// Take workers out of the cluster with `kubeadm reset`, after showing what it deletes
+    Reset(ResetArgs),
+    /// Run a playbook: a file, or a built-in one by name
+    Run(RunArgs),
+    /// Take back what a run changed
+    Undo(UndoArgs),
     /// List the inventory, draw its groups, explain one host's settings
     Inventory(InventoryArgs),
     /// Say what a check looks at, what its failure means and what to do about it
@@ -46,7 +58,21 @@ pub enum Command {
     /// Print the manual page (roff)
     Man,
     /// Print the JSON schema of `-o json`
-    Schema,
+    Schema {
+        /// Of which document
+        #[arg(default_value = "report")]
+        document: SchemaOf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `seaworthy/v1`: what sweep, diagnose NODE and preflight print
+    Report,
+    /// `seaworthy/join-log/v1`: what diagnose --join-log prints without a node
+    JoinLog,
+    /// `seaworthy/plan/v1`: what run, join, flannel push, reset and undo print
+    Plan,
 }
 
 /// How to talk to the terminal.
@@ -166,6 +192,236 @@ pub enum DiagnoseFormat {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy run health-sweep                   the same as seaworthy sweep
+  seaworthy run playbooks/sysctls.yaml --check --diff
+  seaworthy run playbooks/sysctls.yaml node[01-40] --batches 1,10%,100% --max-failed 5%
+  seaworthy run --resume 20261122T0901         go on with a run that was cut off
+
+A word is the name of a built-in playbook (health-sweep, pre-upgrade, flannel, join, reset); a path has a slash in it or ends in
+.yaml. docs/playbooks.md says what a playbook can hold.
+
+Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
+(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+pub struct RunArgs {
+    /// A playbook: the name of a built-in one, or a path
+    #[arg(required_unless_present = "resume")]
+    pub playbook: Option<String>,
+    /// Only these nodes: names, groups, patterns as with --limit
+    #[arg(value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// Go on with a run that was cut off: its id or the beginning of one, its directory, or `last`
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["playbook", "nodes", "check", "diff", "accept_unknown", "canary", "batches", "max_failed", "ignore_preflight", "attempts"])]
+    pub resume: Option<String>,
+    /// Measure the nodes by this version of Kubernetes, in a playbook that only looks
+    #[arg(long, value_name = "VERSION", conflicts_with = "resume")]
+    pub to: Option<Target>,
+    /// What to print; a plan is printed as `table` (also called `text`) or `json`
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub join: JoinOptions,
+    #[command(flatten)]
+    pub around: AroundArgs,
+    /// Keep nothing of a run that only looks
+    #[arg(long)]
+    pub no_save: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy join node07 --check                say what would be done, and whether anything stands in the way
+  seaworthy join 'node[01-08]' --canary 1 --batches 25%,100%
+  seaworthy join --resume 20261122T0901        go on with a join that was cut off
+
+Each node is looked at first; where a guard does not hold, nothing is done there, and the cause is named with its remedy.
+
+Exit codes: 0 joined, or joined already; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
+(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+pub struct JoinArgs {
+    /// The workers: names, groups, patterns as with --limit
+    #[arg(value_name = "NODE", required_unless_present = "resume")]
+    pub nodes: Vec<String>,
+    /// Go on with a run that was cut off: its id or the beginning of one, its directory, or `last`
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["nodes", "check", "diff", "accept_unknown", "canary", "batches", "max_failed", "ignore_preflight", "attempts"])]
+    pub resume: Option<String>,
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", help = PLAN_OUTPUT)]
+    pub output: PlanFormat,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub join: JoinOptions,
+    #[command(flatten)]
+    pub around: AroundArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct FlannelArgs {
+    #[command(subcommand)]
+    pub command: FlannelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FlannelCommand {
+    /// Put the cluster's CNI configuration where it is missing or wrong and flannel's own pod cannot write it
+    Push(PushArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy flannel push node07 --check --diff
+  seaworthy flannel push --sync                bring all workers to the cluster's configuration
+  seaworthy flannel push node07 --config 10-flannel.conflist
+
+Where flannel's pod can write the file itself, the push is refused and says so: mend the pod, and the file follows.
+
+Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
+(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+pub struct PushArgs {
+    /// Only these nodes: names, groups, patterns as with --limit; without any, all but control planes
+    #[arg(value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// Push this file instead of what the cluster's kube-flannel-cfg holds
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Also replace a valid configuration that differs from the cluster's
+    #[arg(long)]
+    pub sync: bool,
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", help = PLAN_OUTPUT)]
+    pub output: PlanFormat,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub around: AroundArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy reset node07 --check               say what would be deleted, and which mounts are kept
+  seaworthy reset node07 node08
+
+Groups and patterns are refused here, and so are control planes. A reset cannot be undone.
+
+Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
+(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+pub struct ResetArgs {
+    /// The workers, each by its own name
+    #[arg(value_name = "NODE", required = true)]
+    pub nodes: Vec<String>,
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", help = PLAN_OUTPUT)]
+    pub output: PlanFormat,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub around: AroundArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy undo 20261122T0901                 the id as the run's summary says it, or its beginning
+  seaworthy undo last
+
+On each node the last action is taken back first. Where somebody changed the node since, it is left alone and said.
+
+Exit codes: 0 undone, or nothing to undo; 2 a node was refused or failed; 4 hosts unreachable (6 both); 64 wrong usage;
+130 interrupted.")]
+pub struct UndoArgs {
+    /// The run: its id or the beginning of one, its directory, or `last`
+    pub run: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", help = PLAN_OUTPUT)]
+    pub output: PlanFormat,
+    #[command(flatten)]
+    pub around: AroundArgs,
+}
+
+const PLAN_OUTPUT: &str = "What to print: the plan, and how it ended";
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Text,
+    /// The document `seaworthy/plan/v1`; needs --check or --yes, as there is nobody to ask
+    Json,
+}
+
+/// What is done to nodes, and how much of it at once.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Change")]
+pub struct ChangeArgs {
+    /// Show the plan and change nothing; exit code 2 when there is something to do, or in the way
+    #[arg(long, visible_alias = "dry-run")]
+    pub check: bool,
+    /// Show the files that are written as unified diffs
+    #[arg(long)]
+    pub diff: bool,
+    /// Do not ask; without a terminal there is nobody to ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Go on although this guard could not be judged (never although it fails); may be repeated
+    #[arg(long, value_name = "ID")]
+    pub accept_unknown: Vec<String>,
+    /// So many nodes go first, one after the other
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub canary: Option<u32>,
+    /// Sizes of the batches after that, in nodes or percent; the last one repeats
+    #[arg(long, visible_alias = "serial", value_name = "SIZE,SIZE", value_delimiter = ',', value_parser = batch)]
+    pub batches: Vec<Portion>,
+    /// So many nodes, or percent of them, may fail or be unreachable before the run stops
+    #[arg(long, value_name = "N|N%", value_parser = budget)]
+    pub max_failed: Option<Portion>,
+}
+
+fn batch(text: &str) -> Result<Portion, String> {
+    playbook::portion(text, 1).map_err(|problem| format!("it {problem}"))
+}
+
+fn budget(text: &str) -> Result<Portion, String> {
+    playbook::portion(text, 0).map_err(|problem| format!("it {problem}"))
+}
+
+/// How `kubeadm join` is run, in playbooks that have this step.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Join")]
+pub struct JoinOptions {
+    /// Ignore the error of this pre-flight check of kubeadm, by the name in its brackets; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = preflight)]
+    pub ignore_preflight: Vec<String>,
+    /// At most so many attempts; only failures that may pass by themselves are tried again
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub attempts: Option<u32>,
+}
+
+fn preflight(text: &str) -> Result<String, String> {
+    playbook::preflight_name(text).map(str::to_owned).map_err(|problem| format!("it {problem}"))
+}
+
+/// What every run of a playbook needs beside it.
+#[derive(Debug, Clone, Args)]
+pub struct AroundArgs {
+    #[command(flatten)]
+    pub checks: ChecksArgs,
+    #[command(flatten)]
+    pub hosts: HostsArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    #[command(flatten)]
+    pub bounds: BoundsArgs,
+    #[command(flatten)]
+    pub runs: RunDirArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct InventoryArgs {
     #[command(flatten)]
     pub show: ShowArgs,
@@ -185,7 +441,7 @@ pub struct ExplainArgs {
 }
 
 /// Where checks of the user's own come from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ChecksArgs {
     /// Also load your own checks from the `*.yaml` files of this directory [default: `checks` beside the inventory]
     #[arg(long = "checks", value_name = "DIR")]
@@ -320,10 +576,18 @@ pub struct BoundsArgs {
 /// What is kept.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Run directory")]
-pub struct KeepArgs {
+pub struct RunDirArgs {
     /// Keep runs below this directory instead of `$XDG_STATE_HOME/seaworthy/runs`
     #[arg(long, env = "SEAWORTHY_RUN_DIR", value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
+}
+
+/// What is kept of a run that only looks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Run directory")]
+pub struct KeepArgs {
+    #[command(flatten)]
+    pub runs: RunDirArgs,
     /// Keep nothing of this run
     #[arg(long)]
     pub no_save: bool,

@@ -1,7 +1,8 @@
 //! What several commands need: usage errors, secret questions, output, and the shared parts of a run.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +54,44 @@ pub(super) fn ask_secret(what: &str, instead: &str) -> anyhow::Result<SecretStri
     rpassword::prompt_password(format!("{what}: "))
         .map(SecretString::from)
         .with_context(|| format!("there is no terminal to ask for the {what} on; {instead}"))
+}
+
+/// The terminal itself, as standard input may be an inventory.
+fn terminal() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/tty")
+}
+
+/// There is somebody to ask.
+pub(super) fn has_terminal() -> bool {
+    terminal().is_ok()
+}
+
+/// Asks a question, which may be untrusted text of several lines. No terminal is a no.
+pub(super) fn confirm(question: &str, events: &Events) -> bool {
+    let ask = || -> io::Result<bool> {
+        let mut terminal = terminal()?;
+        let _screen = events.hold();
+        // Over the progress line.
+        terminal.write_all(b"\r\x1b[K")?;
+        terminal.write_all(crate::text::sanitize_block(question.as_bytes()).as_bytes())?;
+        let mut answer = String::new();
+        io::BufReader::new(terminal).read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    };
+    ask().unwrap_or(false)
+}
+
+/// Prints a part of the result while the display goes on, which keeps quiet meanwhile.
+pub(super) fn print_between(
+    events: &Events,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let _screen = events.hold();
+    if io::stderr().is_terminal() {
+        // Nobody is left to see the progress line when standard error is closed.
+        let _ = io::stderr().write_all(b"\r\x1b[K");
+    }
+    print(write)
 }
 
 /// Lets `write` fill standard output. A reader that went away (`| head`) is no error.
@@ -265,8 +304,10 @@ async fn unlock(hosts: &[Host], agents: &Agents, events: &Events) -> KeyRing {
 impl Fleet {
     /// Writes the host keys that were learned, and says aloud what could not be written. Returns the hosts for which another
     /// run learned a different key meanwhile: the key that they showed us is not the known one.
-    pub(super) async fn finish(self) -> BTreeMap<String, Failure> {
+    pub(super) async fn settle_host_keys(&mut self) -> BTreeMap<String, Failure> {
         let Self { collector, learner, known_hosts, .. } = self;
+        // What is learned from now on is the next one's.
+        let learner = std::mem::replace(learner, Learner::start(Arc::clone(known_hosts)));
         let report = learner.finish().await;
         for error in &report.errors {
             collector.events.send(Event::Warning(format!("host keys were not kept: {error}")));

@@ -32,7 +32,7 @@ pub(super) fn run(
     let runtime = common::runtime()?;
     let outcome = runtime.block_on(async {
         let interrupt = Interrupt::listen(quit);
-        let fleet = common::prepare(planned, bounds, context.environment, interrupt.clone(), &events).await?;
+        let mut fleet = common::prepare(planned, bounds, context.environment, interrupt.clone(), &events).await?;
         events.send(Event::RunStarted { hosts: fleet.hosts.len() });
         let work = {
             let collector = Arc::clone(&fleet.collector);
@@ -49,7 +49,7 @@ pub(super) fn run(
                 outputs.push(result.unwrap_or_else(|reason| stopped_output(&host, &reason)));
             }
         }
-        for (name, failure) in fleet.finish().await {
+        for (name, failure) in fleet.settle_host_keys().await {
             for output in outputs.iter_mut().filter(|output| output.name == name) {
                 output.failure = Some(failure.clone());
             }

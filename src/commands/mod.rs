@@ -5,21 +5,27 @@ use std::io::{self, Write};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Command, TerminalArgs};
+use crate::cli::{Cli, Command, SchemaOf, TerminalArgs};
 use crate::environment::Environment;
 use crate::exit::ExitCode;
 
+mod change;
 mod common;
 mod demo;
 mod diagnose;
 mod exec;
 mod explain;
+mod flannel;
 mod hosts;
 pub mod inventory;
+mod join;
 mod join_log;
 mod opening;
 mod preflight;
+mod reset;
+mod run;
 mod sweep;
+mod undo;
 
 /// What every subcommand gets: how to talk to the terminal, where it runs, and which values clap took from where.
 struct Context<'c> {
@@ -45,13 +51,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, quit: impl FnOnce() + 
     let context = Context {
         terminal: &cli.terminal,
         environment: &environment,
-        matches: matches.subcommand().map_or(&empty, |(_, matches)| matches),
+        matches: leaf(&matches).unwrap_or(&empty),
     };
     dispatch(&cli.command, &context, quit).unwrap_or_else(|error| {
         // Nobody is left to read it when standard error is closed.
         let _ = writeln!(io::stderr(), "seaworthy: {}", crate::text::sanitize_block(format!("{error:#}").as_bytes()));
         error.downcast_ref::<common::UsageError>().map_or(ExitCode::OwnError, |_| ExitCode::Usage)
     })
+}
+
+/// What was matched for the innermost subcommand.
+fn leaf(matches: &ArgMatches) -> Option<&ArgMatches> {
+    let (_, inner) = matches.subcommand()?;
+    Some(leaf(inner).unwrap_or(inner))
 }
 
 fn dispatch(
@@ -64,6 +76,11 @@ fn dispatch(
         Command::Preflight(args) => return preflight::run(args, context, quit),
         Command::Exec(args) => return exec::run(args, context, quit),
         Command::Diagnose(args) => return diagnose::run(args, context, quit),
+        Command::Run(args) => return run::run(args, context, quit),
+        Command::Join(args) => return join::run(args, context, quit),
+        Command::Flannel(args) => return flannel::run(args, context, quit),
+        Command::Reset(args) => return reset::run(args, context, quit),
+        Command::Undo(args) => return undo::run(args, context, quit),
         Command::Demo(args) => return demo::run(args, context, quit),
         Command::Inventory(args) => inventory::run(args, context)?,
         Command::Explain(args) => explain::run(args)?,
@@ -74,8 +91,13 @@ fn dispatch(
             out.write_all(&script)
         })?,
         Command::Man => common::print(|out| clap_mangen::Man::new(Cli::command()).render(out))?,
-        Command::Schema => common::print(|out| {
-            serde_json::to_writer_pretty(&mut *out, &crate::report::schema::schema())?;
+        Command::Schema { document } => common::print(|out| {
+            let schema = match document {
+                SchemaOf::Report => crate::report::schema::schema(),
+                SchemaOf::JoinLog => crate::diagnose::join_log::schema(),
+                SchemaOf::Plan => crate::report::change::document::schema(),
+            };
+            serde_json::to_writer_pretty(&mut *out, &schema)?;
             writeln!(out)
         })?,
     }

@@ -1,7 +1,7 @@
 //! `seaworthy sweep`: every node at once, one record each, one table.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -13,7 +13,7 @@ use super::common::{self, Bounds, Fleet, Planned, UsageError};
 use super::opening::{Asked, Opening};
 use super::{Context, hosts};
 use crate::checks::Checks;
-use crate::cli::{BoundsArgs, ConnectionArgs, HostsArgs, KeepArgs, Rerun, SweepArgs};
+use crate::cli::{BoundsArgs, ConnectionArgs, HostsArgs, Rerun, RunDirArgs, SweepArgs};
 use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::config;
 use crate::exit::ExitCode;
@@ -77,7 +77,7 @@ pub(super) fn run(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let config = hosts::configuration(context.environment)?;
-    let runs = || common::runs_directory(args.keep.run_dir.as_deref(), &config.config, context.environment);
+    let runs = || common::runs_directory(args.keep.runs.run_dir.as_deref(), &config.config, context.environment);
     let show = Show { format: args.output, style: common::style(context.terminal, context.environment) };
     if let Some(wanted) = &args.from {
         // A path needs no directory of runs.
@@ -102,7 +102,13 @@ pub(super) fn run(
             return Ok(ExitCode::Ok);
         }
     }
-    let reading = Reading { connection: &args.connection, bounds: &args.bounds, keep: &args.keep, output: args.output };
+    let reading = Reading {
+        connection: &args.connection,
+        bounds: &args.bounds,
+        runs: &args.keep.runs,
+        no_save: args.keep.no_save,
+        output: args.output,
+    };
     look(opening, reading, purpose, &config, context, quit)
 }
 
@@ -111,7 +117,8 @@ pub(super) fn run(
 pub(super) struct Reading<'a> {
     pub(super) connection: &'a ConnectionArgs,
     pub(super) bounds: &'a BoundsArgs,
-    pub(super) keep: &'a KeepArgs,
+    pub(super) runs: &'a RunDirArgs,
+    pub(super) no_save: bool,
     pub(super) output: Format,
 }
 
@@ -125,10 +132,10 @@ pub(super) fn look(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let overrides = hosts::overrides(reading.connection, context.matches, config, context.environment)?;
-    let keep = if reading.keep.no_save {
+    let keep = if reading.no_save {
         None
     } else {
-        Some(common::runs_directory(reading.keep.run_dir.as_deref(), &config.config, context.environment)?)
+        Some(common::runs_directory(reading.runs.run_dir.as_deref(), &config.config, context.environment)?)
     };
     let sweep = Sweep {
         planned: common::plan(&opening.inventory, &opening.hosts, &overrides),
@@ -191,17 +198,9 @@ impl Sweep<'_> {
         let runtime = common::runtime()?;
         let outcome = runtime.block_on(async {
             let interrupt = Interrupt::listen(quit);
-            let fleet =
+            let mut fleet =
                 common::prepare(self.planned, self.bounds, context.environment, interrupt.clone(), &events).await?;
-            events.send(Event::RunStarted { hosts: fleet.hosts.len() });
-            let mut records = sweep(&fleet, writer.as_ref(), &events).await;
-            for (name, failure) in fleet.finish().await {
-                let Some(record) = records.iter_mut().find(|record| record.name == name) else { continue };
-                record.failure = Some(failure);
-                if let Some(Err(error)) = writer.as_ref().map(|writer| writer.save(record)) {
-                    events.send(Event::Warning(error.to_string()));
-                }
-            }
+            let records = read(&mut fleet, writer.as_ref(), &events).await;
             anyhow::Ok((records, interrupt.has_fired()))
         });
         // Whatever still hangs (a resolver that never answers) must not hold up the end.
@@ -244,7 +243,20 @@ fn exit_code(report: &Report) -> ExitCode {
     report.run.gate.as_ref().map_or_else(counts, Gate::exit_code)
 }
 
-/// Reads all hosts; the records are in the order of the hosts.
+/// Reads all hosts and writes down the host keys that were learned; the records are in the order of the hosts.
+pub(super) async fn read(fleet: &mut Fleet, writer: Option<&Writer>, events: &Events) -> Vec<Record> {
+    events.send(Event::RunStarted { hosts: fleet.hosts.len() });
+    let mut records = sweep(fleet, writer, events).await;
+    for (name, failure) in fleet.settle_host_keys().await {
+        let Some(record) = records.iter_mut().find(|record| record.name == name) else { continue };
+        record.failure = Some(failure);
+        if let Some(Err(error)) = writer.map(|writer| writer.save(record)) {
+            events.send(Event::Warning(error.to_string()));
+        }
+    }
+    records
+}
+
 async fn sweep(fleet: &Fleet, writer: Option<&Writer>, events: &Events) -> Vec<Record> {
     let mut records = pass(&fleet.collector, &fleet.hosts, fleet.width, fleet.stop.clone(), writer, events).await;
     let unknown = fleet.collector.take_unknown_keys();
@@ -316,7 +328,7 @@ fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) 
         question.push_str(&["  ", name, ":", &port.to_string(), "  ", fingerprint, "\n"].concat());
     }
     question.push_str(&["learn ", &distinct.len().to_string(), " and go on? [y/N] "].concat());
-    if !confirm(&question, events) {
+    if !common::confirm(&question, events) {
         return false;
     }
     for key in unknown {
@@ -329,21 +341,6 @@ fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) 
         }
     }
     true
-}
-
-/// Asks on the terminal itself, as standard input may be an inventory. No terminal is a no.
-fn confirm(question: &str, events: &Events) -> bool {
-    let ask = || -> io::Result<bool> {
-        let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-        let _screen = events.hold();
-        // Over the progress line.
-        terminal.write_all(b"\r\x1b[K")?;
-        terminal.write_all(question.as_bytes())?;
-        let mut answer = String::new();
-        io::BufReader::new(terminal).read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    };
-    ask().unwrap_or(false)
 }
 
 impl Show {

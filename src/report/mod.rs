@@ -54,6 +54,7 @@ use style::Style;
 pub enum Format {
     /// Equal nodes folded, within the terminal's width
     #[default]
+    #[value(alias = "text")]
     Table,
     /// Every node and column, with addresses and all reasons
     Wide,

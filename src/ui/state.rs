@@ -22,7 +22,8 @@ impl State {
     /// Takes an event in; gives the harmless message that it is worth, if any. Lines are not cut: they may be copied.
     pub fn apply(&mut self, event: Event, now: Duration) -> Option<String> {
         match event {
-            Event::RunStarted { hosts } => self.hosts = hosts,
+            // A run may have several parts: it sweeps, changes, and sweeps again.
+            Event::RunStarted { hosts } => *self = Self { hosts, interrupted: self.interrupted, ..Self::default() },
             Event::HostStarted { name } => {
                 self.running.insert(name, now);
             }

@@ -2,7 +2,6 @@
 //!
 //! - [`plan`]: what is to be done, on which node, why, and how it is taken back; equal nodes folded.
 //! - [`diff`]: the files that a plan writes, as unified diffs.
-//! - [`progress`]: a line for each thing that a run does.
 //! - [`summary`]: how each node ended, and what to type next.
 //! - [`compare`]: the sweep before and the sweep after.
 //! - [`document`]: all of it as JSON.
@@ -13,7 +12,6 @@ pub mod diff;
 pub mod document;
 mod lines;
 pub mod plan;
-pub mod progress;
 pub mod summary;
 mod words;
 

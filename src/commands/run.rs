@@ -1,0 +1,76 @@
+//! `seaworthy run FILE|NAME [NODE…]`: any playbook. `sweep`, `preflight`, `join`, `flannel push` and `reset` are short names of
+//! built-in ones.
+
+use super::change::{self, Request};
+use super::common::UsageError;
+use super::opening::{Asked, Opening};
+use super::sweep::{self, Purpose, Reading};
+use super::{Context, hosts};
+use crate::cli::{PlanFormat, RunArgs};
+use crate::exit::ExitCode;
+use crate::playbook::load::PRE_UPGRADE;
+use crate::report::Format;
+
+pub(super) fn run(
+    args: &RunArgs,
+    context: &Context<'_>,
+    quit: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    if let Some(run) = &args.resume {
+        return change::go_on(run, args.change.yes, plan_format(args.output)?, &args.around, context, quit);
+    }
+    let playbook = args.playbook.as_deref().unwrap_or_default();
+    let config = hosts::configuration(context.environment)?;
+    let around = &args.around;
+    let asked = Asked { playbook, nodes: &args.nodes, hosts: &around.hosts, checks: &around.checks };
+    let opening = Opening::new(asked, &[], &config, context)?;
+    if opening.playbook.only_looks() {
+        let reading = Reading {
+            connection: &around.connection,
+            bounds: &around.bounds,
+            runs: &around.runs,
+            no_save: args.no_save,
+            output: args.output,
+        };
+        return sweep::look(opening, reading, purpose(args, playbook)?, &config, context, quit);
+    }
+    if args.to.is_some() {
+        let message = format!("--to measures nodes by a version, and the playbook {playbook} changes them");
+        return Err(UsageError::new(message).into());
+    }
+    if args.no_save {
+        let message = "--no-save is for playbooks that only look: a change keeps its journal, to be undone and resumed";
+        return Err(UsageError::new(message).into());
+    }
+    let request = Request {
+        command: "run",
+        nodes: &args.nodes,
+        how: &args.change,
+        join: args.join.clone(),
+        config: None,
+        sync: false,
+        output: plan_format(args.output)?,
+        around,
+    };
+    change::start(opening, &request, &config, context, quit)
+}
+
+/// A playbook that only looks measures nodes by a version if it is given one.
+fn purpose(args: &RunArgs, playbook: &str) -> anyhow::Result<Purpose> {
+    match args.to {
+        None if playbook == PRE_UPGRADE => {
+            let message = "the playbook pre-upgrade needs the version to upgrade to, like --to 1.35";
+            Err(UsageError::new(message).into())
+        }
+        None => Ok(Purpose::Sweep),
+        Some(target) => Ok(Purpose::Preflight(Some(target))),
+    }
+}
+
+fn plan_format(format: Format) -> anyhow::Result<PlanFormat> {
+    match format {
+        Format::Table => Ok(PlanFormat::Text),
+        Format::Json => Ok(PlanFormat::Json),
+        _ => Err(UsageError::new("a plan is printed as text or json; the other formats are for playbooks that only look").into()),
+    }
+}
