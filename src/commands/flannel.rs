@@ -1,7 +1,7 @@
 //! `seaworthy flannel push [NODE…]`: the playbook `flannel`.
 
-use super::change::{self, Request};
 use super::Context;
+use super::change::{self, Request};
 use crate::cli::{FlannelArgs, FlannelCommand, JoinOptions};
 use crate::exit::ExitCode;
 use crate::playbook::load::FLANNEL;

@@ -1,7 +1,7 @@
 //! `seaworthy join NODE…`: the playbook `join`.
 
-use super::change::{self, Request};
 use super::Context;
+use super::change::{self, Request};
 use crate::cli::JoinArgs;
 use crate::exit::ExitCode;
 use crate::playbook::load::JOIN;

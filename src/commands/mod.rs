@@ -48,11 +48,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, quit: impl FnOnce() + 
     };
     let environment = Environment::read();
     let empty = ArgMatches::default();
-    let context = Context {
-        terminal: &cli.terminal,
-        environment: &environment,
-        matches: leaf(&matches).unwrap_or(&empty),
-    };
+    let context =
+        Context { terminal: &cli.terminal, environment: &environment, matches: leaf(&matches).unwrap_or(&empty) };
     dispatch(&cli.command, &context, quit).unwrap_or_else(|error| {
         // Nobody is left to read it when standard error is closed.
         let _ = writeln!(io::stderr(), "seaworthy: {}", crate::text::sanitize_block(format!("{error:#}").as_bytes()));

@@ -1,7 +1,7 @@
 //! `seaworthy reset NODE…`: the playbook `reset`.
 
-use super::change::{self, Request};
 use super::Context;
+use super::change::{self, Request};
 use crate::cli::{JoinOptions, ResetArgs};
 use crate::exit::ExitCode;
 use crate::playbook::load::RESET;

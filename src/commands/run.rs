@@ -71,6 +71,9 @@ fn plan_format(format: Format) -> anyhow::Result<PlanFormat> {
     match format {
         Format::Table => Ok(PlanFormat::Text),
         Format::Json => Ok(PlanFormat::Json),
-        _ => Err(UsageError::new("a plan is printed as text or json; the other formats are for playbooks that only look").into()),
+        _ => Err(UsageError::new(
+            "a plan is printed as text or json; the other formats are for playbooks that only look",
+        )
+        .into()),
     }
 }

@@ -46,7 +46,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    const fn command(self) -> &'static str {
+    pub(super) const fn command(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
             Self::Preflight(_) => "preflight",

@@ -83,7 +83,7 @@ fn is_path(named: &str) -> bool {
 
 /// At most one byte more than `limit`, by which its reader sees that it is too large. Nothing but a regular file: a pipe could
 /// hold up the run for ever.
-fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }

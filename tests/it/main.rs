@@ -29,6 +29,8 @@ mod probe;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod run;
+#[cfg(test)]
 mod ssh;
 #[cfg(test)]
 mod sweep;

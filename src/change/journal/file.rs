@@ -19,7 +19,7 @@ use super::{Entry, JOURNAL_SCHEMA, Line, Outcome};
 use crate::change::plan::{PLAN_SCHEMA, Plan};
 
 const PLAN_FILE: &str = "plan.json";
-/// In the directory of a run that changes nodes.
+/// Its presence in a run directory says that the run has changed something, or meant to.
 pub const JOURNAL_FILE: &str = "journal.jsonl";
 
 /// The largest file that is read back: a corrupt one must not fill the memory.

@@ -36,3 +36,6 @@ fn folded<'a, K: Hash + Eq + Clone>(nodes: impl IntoIterator<Item = (&'a str, K)
 fn nodes(count: usize) -> String {
     if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,24 +165,30 @@ fn outcome_lines(outcome: &Outcome, unreachable: bool, style: &Style) -> (Kind, 
 
 /// What a run of changes amounts to for the shell.
 ///
-/// A budget that is spent wins over the failures that spent it; nodes that were not reached, and nothing else, are
-/// `Unreachable`.
-pub fn exit_code(plan: &Plan, summary: &Summary) -> ExitCode {
+/// A budget that is spent wins over the failures that spent it. Nodes that were not reached, in the run or in the sweep before
+/// it (`unread`), are unreachable.
+pub fn exit_code(plan: &Plan, summary: &Summary, unread: &[String]) -> ExitCode {
+    let refused = plan.nodes.iter().filter_map(|node| match node.decision {
+        Decision::Refused { .. } if unread.contains(&node.node) => Some(ExitCode::Unreachable),
+        Decision::Refused { .. } => Some(ExitCode::Problems),
+        Decision::Nothing { .. } | Decision::Change { .. } => None,
+    });
+    refused.fold(exit_code_of_undo(summary), ExitCode::merge)
+}
+
+/// The same for what was taken back, where what the plan refused does not matter.
+pub fn exit_code_of_undo(summary: &Summary) -> ExitCode {
     if summary.interrupted {
         return ExitCode::Interrupted;
     }
     if summary.stopped.is_some() {
         return ExitCode::BudgetSpent;
     }
-    let refused = plan.nodes.iter().any(|node| matches!(node.decision, Decision::Refused { .. }));
-    let mut code = if refused || !summary.untouched.is_empty() { ExitCode::Problems } else { ExitCode::Ok };
-    for (name, outcome) in &summary.nodes {
-        let own = match outcome {
-            Outcome::Done { .. } | Outcome::Skipped { .. } => ExitCode::Ok,
-            Outcome::Failed { .. } if summary.unreachable.contains(name) => ExitCode::Unreachable,
-            Outcome::Refused { .. } | Outcome::Failed { .. } | Outcome::Unsettled { .. } => ExitCode::Problems,
-        };
-        code = code.merge(own);
-    }
-    code
+    let untouched = if summary.untouched.is_empty() { ExitCode::Ok } else { ExitCode::Problems };
+    let of = |(name, outcome): &(String, Outcome)| match outcome {
+        Outcome::Done { .. } | Outcome::Skipped { .. } => ExitCode::Ok,
+        Outcome::Failed { .. } if summary.unreachable.contains(name) => ExitCode::Unreachable,
+        Outcome::Refused { .. } | Outcome::Failed { .. } | Outcome::Unsettled { .. } => ExitCode::Problems,
+    };
+    summary.nodes.iter().map(of).fold(untouched, ExitCode::merge)
 }

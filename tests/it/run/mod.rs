@@ -1,0 +1,4 @@
+//! Playbooks as a user meets them: the files, their documentation, and the commands that run them.
+
+mod documented;
+mod program;
