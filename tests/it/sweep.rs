@@ -341,7 +341,12 @@ fn completions_manual_and_schema_are_printed() {
         (&["completions", "zsh"], "#compdef seaworthy"),
         (&["completions", "fish"], "complete -c seaworthy"),
         (&["man"], ".TH seaworthy"),
-        (&["schema"], "\"$schema\""),
+        (&["completions", "bash"], "accept-unknown"),
+        (&["man"], "seaworthy\\-join(1)"),
+        (&["schema"], "seaworthy/v1"),
+        (&["schema", "report"], "\"title\": \"Report\""),
+        (&["schema", "join-log"], "\"title\": \"JoinLog\""),
+        (&["schema", "plan"], "\"title\": \"Document\""),
     ] {
         let output = place.run(arguments);
         assert!(String::from_utf8_lossy(&output.stdout).contains(expected), "{arguments:?}: {}", text(&output));

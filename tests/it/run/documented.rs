@@ -31,3 +31,19 @@ fn every_built_in_playbook_is_listed() {
         assert!(PAGE.contains(&format!("| [{name}](../playbooks/{name}.yaml) |")), "{name}");
     }
 }
+
+const SCHEMA_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/plan-v1.json");
+
+#[test]
+fn the_published_schema_is_the_one_of_the_types() {
+    let current = serde_json::to_string_pretty(&seaworthy::report::change::document::schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(SCHEMA_FILE, &current).unwrap();
+    }
+    let published = std::fs::read_to_string(SCHEMA_FILE).unwrap();
+    assert!(
+        published == current,
+        "docs/schema/plan-v1.json is not what the types say. Fields may be added under this version and never removed or \
+         renamed; if that is what you did: UPDATE_SCHEMA=1 cargo test --test it published_schema"
+    );
+}
