@@ -1,5 +1,5 @@
 # Faults of a node that have one cause each, and the way back. break_KIND NAME returns when the fault shows, mend_KIND NAME
-# when it is gone. Written for a worker that has joined (w) or for a prepared node (p).
+# when it is gone. Written for a worker that has joined (w), for a prepared node (p) or for a candidate (c, in change.sh).
 # shellcheck shell=bash disable=SC2154,SC2317
 
 cause_table='no-conflist            w  the CNI configuration is gone
@@ -23,7 +23,19 @@ port-taken             p  somebody else listens on 10250
 api-blocked            p  packets to the API vanish
 ca-left                p  the ca.crt of another cluster is left
 name-foreign           p  its own name leads to another machine
-machine-id-copied      p  it has the machine-id of the first worker of the bench'
+machine-id-copied      p  it has the machine-id of the first worker of the bench
+drop-in-away           c  the drop-in of kubeadm is gone before the join
+kubelet-conf-left      c  it was a worker once, and its Node is gone
+swap-on                c  swap is on
+kubeadm-runs           c  somebody joins it already
+apt-runs               c  a package manager is at work
+name-of-another        c  its host name is that of a Ready node
+ca-of-another          c  another cluster answers where the API should be
+token-expired          c  the token of the next join is gone when it is handed over
+csr-denied             c  the request of the next join is denied
+image-missing          c  the image of flannel cannot be pulled
+ssh-cut                c  nothing gets through to its sshd, and nothing from it
+ssh-hung-up            c  every session with its sshd ends at once'
 
 list_causes() { echo "$cause_table"; }
 has_cause() { grep -qE "^$1 " <<<"$cause_table"; }

@@ -16,7 +16,7 @@ has_kubernetes() { [ -n "$kubernetes_source" ]; }
 # The recipe, what it stands on, and the programs themselves (by size and time: they are large).
 kubernetes_image() {
     local stamp
-    stamp=$({ base_stamp; declare -f fill_kubernetes kubernetes_package; find -L "$kubernetes_source" -type f -printf '%f %s %T@\n' | sort; } |
+    stamp=$({ base_stamp; declare -f fill_kubernetes kubernetes_package container_images; cat "$here/flanneld"; find -L "$kubernetes_source" -type f -printf '%f %s %T@\n' | sort; } |
         sha256sum | cut -c1-16)
     echo "$cache/kubernetes-$stamp"
 }
@@ -85,7 +85,7 @@ ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELE
 UNIT
     for program in kubelet kubectl cri-tools kubeadm; do kubernetes_package "$program" "$root"; done
     mkdir -p "$root/usr/local/lib/kubernetes"
-    for program in kube-apiserver kube-controller-manager kube-scheduler; do
+    for program in kube-apiserver kube-controller-manager kube-scheduler kubeadm; do
         cp "$work/programs/$program" "$root/usr/local/lib/kubernetes/$program"
     done
     chroot "$root" systemctl enable -q kubelet.service
@@ -94,11 +94,12 @@ UNIT
     printf 'runtime-endpoint: unix:///run/containerd/containerd.sock\ntimeout: 5\n' >"$root/etc/crictl.yaml"
     # A flannel plugin that is there, as on a node that flannel was rolled out to; no test calls it.
     cp "$root/opt/cni/bin/bridge" "$root/opt/cni/bin/flannel"
+    container_images "$work" "$root"
     umount "$root"
     # One file under several names, as it came.
     if [ -f "$kubernetes_source" ]; then
         for program in bin/kubeadm bin/kubectl bin/crictl local/lib/kubernetes/kube-apiserver \
-            local/lib/kubernetes/kube-controller-manager local/lib/kubernetes/kube-scheduler; do
+            local/lib/kubernetes/kube-controller-manager local/lib/kubernetes/kubeadm local/lib/kubernetes/kube-scheduler; do
             ln -f "$work/tree/usr/bin/kubelet" "$work/tree/usr/$program"
         done
     fi
@@ -155,9 +156,16 @@ control_unit() {
 }
 
 # On the running node. The manifests of the static pods are written as on any control plane, and the kubelet is told not
-# to run them. flannel's own objects are not applied: its image cannot be pulled, and a cluster that says it runs flannel and
-# does not would be a fault of every node. The mark of a finished control plane is the join command in the lab's state.
+# to run them. flannel's own objects are not applied: the other states' nodes run no pods, and a cluster that says it runs
+# flannel and does not would be a fault of every node. The mark of a finished control plane is the join command in the lab's
+# state.
 finish_control_plane() {
+    make_control_plane "$1"
+    flannel_runs "$1"
+    mv "$state/join.new" "$state/join"
+}
+
+make_control_plane() {
     node_exec "$1" '
         set -e
         config=/etc/kubernetes/kubeadm.yaml
@@ -180,8 +188,6 @@ finish_control_plane() {
     within 60 node_is "$1" "$1" True || die "$1 does not become Ready"
     node_exec "$1" 'KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --print-join-command' 2>/dev/null >"$state/join.new"
     echo "$1" >"$state/control-plane"
-    flannel_runs "$1"
-    mv "$state/join.new" "$state/join"
 }
 
 # node_is CONTROL-PLANE NODE STATUS: what the API says of a Node's Ready condition.

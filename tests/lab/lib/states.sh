@@ -20,7 +20,9 @@ hung-shell          a login shell that never runs the command that it is given
 hung-fuse           a FUSE file system on /mnt/never whose server never answers: statfs waits for ever
 control-plane    K  etcd and the control plane as units, an API that answers, a Ready Node of its own
 ready            K  a worker that kubeadm join brought in: Ready
-not-ready        K  the same without CNI configuration: NotReady'
+not-ready        K  the same without CNI configuration: NotReady
+candidate        K  prepared, and pods will run on it: those of flannel among them
+flannel-control-plane K  the same, and flannel runs on it from its objects'
 
 list_states() { echo "$state_table"; }
 
