@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -48,6 +48,11 @@ const FAULTS: [(&str, &str); 4] =
 /// Held for reading while a test keeps the machine busy, for writing by the one that measures time.
 static BUSY: RwLock<()> = RwLock::new(());
 
+/// Held by a test that keeps the machine busy by itself.
+pub(crate) fn busy() -> RwLockReadGuard<'static, ()> {
+    BUSY.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A lab of nodes, by its name.
 pub(crate) struct Lab {
     name: String,
@@ -58,7 +63,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// Boots `nodes`. Everything is taken down again when the process `owner` is gone.
     pub(crate) fn up(name: String, owner: u32, nodes: &str) -> Self {
-        let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
+        let _busy = busy();
         let lab = Self { name, home: tempfile::tempdir().unwrap() };
         let mut up = lab.script(["up", "--owner", &owner.to_string()]);
         let mut child = up.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -104,20 +109,23 @@ impl Lab {
 
     /// Runs `seaworthy` with nothing of the user's own: no home, no agent, no settings.
     pub(crate) fn seaworthy<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_seaworthy"))
-            .args(args)
+        self.seaworthy_command().args(args).output().unwrap()
+    }
+
+    pub(crate) fn seaworthy_command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
             .env("XDG_STATE_HOME", self.home.path().join("state"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// Sweeps the nodes of `limit` with `args` on top.
     pub(crate) fn sweep(&self, limit: &str, args: &[&str]) -> Sweep {
-        let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
+        let _busy = busy();
         self.sweep_now(limit, args)
     }
 
@@ -129,12 +137,17 @@ impl Lab {
 
     /// `diagnose` of one node with what its join printed.
     pub(crate) fn diagnose(&self, node: &str, log: &Path) -> Sweep {
-        let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
+        let _busy = busy();
         let inventory = self.inventory();
         let limit = format!("master,{node}");
         let words =
             ["diagnose", node, "-o", "json", "-i", inventory.to_str().unwrap(), "-l", &limit, "--timeout", "40s"];
         Sweep::of(&self.seaworthy(words.into_iter().chain(["--join-log", log.to_str().unwrap()])), Duration::ZERO)
+    }
+
+    /// The address of a node.
+    pub(crate) fn address(&self, node: &str) -> String {
+        std::fs::read_to_string(self.file("nodes").join(node).join("address")).unwrap().trim().to_owned()
     }
 
     /// The control plane's own words for joining.
@@ -251,7 +264,7 @@ impl<'a> Node<'a> {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -315,7 +328,9 @@ fn settle(fleet: &Lab) {
 
 /// A name for a lab of this process.
 pub(crate) fn lab_name(kind: &str) -> String {
-    let given = std::env::var("SEAWORTHY_LAB_NAME").ok().filter(|_| kind == "t");
+    let given = std::env::var("SEAWORTHY_LAB_NAME").ok();
+    // The shared fleet has the name itself, the others one beside it.
+    let given = given.map(|name| if kind == "t" { name } else { format!("{kind}{name}").chars().take(5).collect() });
     given.unwrap_or_else(|| format!("{kind}{}", std::process::id() % 10_000))
 }
 
@@ -329,7 +344,7 @@ pub(crate) fn wanted() -> bool {
     wanted
 }
 
-fn has_kubernetes() -> bool {
+pub(crate) fn has_kubernetes() -> bool {
     std::env::var_os("SEAWORTHY_KUBERNETES").is_some_and(|value| !value.is_empty())
 }
 

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod causes;
 #[cfg(test)]
+mod change;
+#[cfg(test)]
 mod clean;
 #[cfg(test)]
 mod crowd;

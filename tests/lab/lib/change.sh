@@ -142,7 +142,8 @@ break_apt_runs() {
 use Fcntl;
 for (qw(/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock)) {
     open(my \$file, q(>>), \$_) or die;
-    fcntl(\$file, F_SETLK, pack(q(s s x![q] q q l x![q]), F_WRLCK, 0, 0, 0, 0)) or die;
+    my \$lock = pack(q(s s x![q] q q l x![q]), F_WRLCK, 0, 0, 0, 0);
+    fcntl(\$file, F_SETLK, \$lock) or die;
     push(@kept, \$file);
 }
 sleep 3600;
