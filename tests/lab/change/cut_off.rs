@@ -81,7 +81,7 @@ fn strike(lab: &Lab, node: &str, run: &mut Running, blow: Blow) {
         Blow::Cut => {
             lab.fault(node, "ssh-cut");
             let address = lab.address(node);
-            let given_up = eventually(Duration::from_secs(60), || run.has_ended() || !is_connected(run, &address));
+            let given_up = eventually(Duration::from_mins(1), || run.has_ended() || !is_connected(run, &address));
             lab.heal(node, "ssh-cut");
             assert!(given_up, "the connection with {node} is not given up: {}", run.said());
         }
@@ -98,15 +98,18 @@ fn is_connected(run: &Running, address: &str) -> bool {
     String::from_utf8_lossy(&output.stdout).contains(&format!("pid={},", run.child.id()))
 }
 
-/// One run, hit once, and then taken to its end or back. False when the run was over before the moment came.
+/// One run, hit once, and then taken to its end or back. `None` when it was over before the moment came.
 fn hit(lab: &Lab, node: &str, playbook: &str, blow: Blow, moment: Moment, forward: bool) -> Option<Hit> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("playbook.yaml");
     std::fs::write(&file, playbook).unwrap();
     let mut run = {
         let _busy = busy();
-        let mut run = start(lab, &["run", file.to_str().unwrap(), "-l", node]);
+        let mut run = start(lab, &["run", file.to_str().unwrap(), node]);
         if !run.comes_to(|run| moment.is_here(lab, node, run)) {
+            // Only a run that went well has come to all its moments.
+            let whole = run.end();
+            assert_eq!(whole.code, Some(0), "{}", whole.told());
             return None;
         }
         strike(lab, node, &mut run, blow);

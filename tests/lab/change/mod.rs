@@ -286,7 +286,7 @@ fn legal(lab: &Lab, node: &str, told: impl Fn() -> String) -> Legal {
         assert_eq!(lab.exec(node, files), "", "{node} is not as it was\n{}", told());
         return Legal::Prepared;
     }
-    let is_ready = eventually(Duration::from_secs(60), || ready(lab, node) == "True");
+    let is_ready = eventually(Duration::from_mins(1), || ready(lab, node) == "True");
     assert!(is_ready, "{node} has joined and is not Ready: {joined}{}", told());
     Legal::Joined
 }
@@ -299,4 +299,45 @@ fn assert_nothing_remains(lab: &Lab, node: &str, told: impl Fn() -> String) {
     assert!(clean, "left on {node}:\n{}\n{}", remains(), told());
     let tokens = lab.exec("master", &format!("kubeadm token list | grep -w '{node}' || true"));
     assert_eq!(tokens, "", "tokens of {node} are left\n{}", told());
+}
+
+/// The search sees what it must, and an untouched node has nothing of it.
+#[test]
+fn what_remains_is_seen() {
+    let Some(lab) = fleet() else { return };
+    let taken = take(lab);
+    let node = taken.node;
+    assert_nothing_remains(lab, node, String::new);
+    let token = lab.exec("master", &format!("kubeadm token create --ttl 10m --description 'seaworthy run {node}'"));
+    let (id, secret) = token.trim().split_once('.').unwrap();
+    let files = "/opt/left /etc/cni/net.d/.10-flannel.conflist.seaworthy.tmp /var/lib/seaworthy/run/kept /run/seaworthy/join/log";
+    lab.exec(node, &format!("for file in {files}; do mkdir -p ${{file%/*}}; echo 'x{secret}x' >$file; done"));
+    let remains = String::from_utf8(lab.script(["remains", node]).output().unwrap().stdout).unwrap();
+    for file in files.split_whitespace() {
+        assert!(
+            remains
+                .lines()
+                .any(|line| line.starts_with("a token in") && file.ends_with(line.rsplit(':').next().unwrap())),
+            "{file}: {remains}"
+        );
+    }
+    for kind in ["half a file: ", "kept: /var/lib/seaworthy/run/kept", "kept: /run/seaworthy/join/log"] {
+        assert!(remains.lines().any(|line| line.starts_with(kind)), "{kind}: {remains}");
+    }
+    lab.exec(node, "rm -r /opt/left");
+    lab.exec("master", &format!("kubeadm token delete {id}"));
+}
+
+#[test]
+fn a_node_that_loses_its_power_keeps_its_disk_and_nothing_else() {
+    let Some(lab) = fleet() else { return };
+    let taken = take(lab);
+    let node = taken.node;
+    let boot = || lab.exec(node, "cat /proc/sys/kernel/random/boot_id");
+    let before = boot();
+    lab.exec(node, "touch /root/kept /run/lost");
+    let output = lab.script(["reboot", node]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_ne!(boot(), before);
+    assert_eq!(lab.exec(node, "ls /root/kept /run/lost 2>/dev/null || true").trim(), "/root/kept");
 }

@@ -24,7 +24,7 @@ fn waits_for_its_image(lab: &Lab, node: &str) {
         let pods = lab.exec("master", command);
         pods.lines().any(|line| line.contains("Pull") && line.split_whitespace().any(|word| word == node))
     };
-    assert!(eventually(Duration::from_secs(60), waits), "{}", lab.exec("master", command));
+    assert!(eventually(Duration::from_mins(1), waits), "{}", lab.exec("master", command));
 }
 
 /// The cluster's configuration, by its digest.
