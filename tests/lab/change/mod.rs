@@ -308,8 +308,8 @@ fn what_remains_is_seen() {
     let taken = take(lab);
     let node = taken.node;
     assert_nothing_remains(lab, node, String::new);
-    let token = lab.exec("master", &format!("kubeadm token create --ttl 10m --description 'seaworthy run {node}'"));
-    let (id, secret) = token.trim().split_once('.').unwrap();
+    let made = lab.exec("master", &format!("kubeadm token create --ttl 10m --description 'seaworthy run {node}'"));
+    let (id, secret) = made.trim().split_once('.').unwrap();
     let files = "/opt/left /etc/cni/net.d/.10-flannel.conflist.seaworthy.tmp /var/lib/seaworthy/run/kept /run/seaworthy/join/log";
     lab.exec(node, &format!("for file in {files}; do mkdir -p ${{file%/*}}; echo 'x{secret}x' >$file; done"));
     let remains = String::from_utf8(lab.script(["remains", node]).output().unwrap().stdout).unwrap();
