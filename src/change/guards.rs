@@ -165,7 +165,7 @@ fn lies_elsewhere(finding: &Finding) -> bool {
 /// Faults of control planes that show on every node, of these areas.
 pub fn of_control_planes(node: &View<'_>, areas: &[&str]) -> Vec<Refusal> {
     let fleet = node.fleet;
-    let wide = fleet.faults_of_control_planes().filter(|(_, fault)| {
+    let wide = node.faults_of_control_planes().filter(|(_, fault)| {
         let check = fleet.checks.get(&fault.id);
         check.is_some_and(|check| check.reaches == Reach::Cluster && areas.contains(&check.area()))
     });

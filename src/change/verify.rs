@@ -169,7 +169,7 @@ impl Seen {
     }
 
     fn member(&self) -> Option<&Member> {
-        self.assessed.cluster.members.get(&self.node)
+        self.assessed.member(&self.node)
     }
 
     fn finding(&self, check: &str) -> Option<&Finding> {

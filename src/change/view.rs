@@ -43,6 +43,8 @@ pub struct View<'a> {
     pub report: &'a NodeReport,
     /// All unknown when nothing was read.
     pub facts: &'a NodeFacts,
+    /// The cluster that it belongs to.
+    pub cluster: &'a ClusterView,
     pub member: &'a Member,
     /// `None` when nobody looked.
     pub state: Option<&'a State>,
@@ -63,6 +65,7 @@ pub enum Said<'a> {
 }
 
 static NO_FACTS: LazyLock<NodeFacts> = LazyLock::new(NodeFacts::default);
+static NO_CLUSTER: LazyLock<ClusterView> = LazyLock::new(ClusterView::default);
 static NO_MEMBER: LazyLock<Member> = LazyLock::new(Member::default);
 
 /// No chain of causes is longer.
@@ -90,40 +93,39 @@ impl<'a> Fleet<'a> {
             name: &report.name,
             report,
             facts: report.facts.as_ref().unwrap_or(&NO_FACTS),
-            member: self.assessed.cluster.members.get(name).unwrap_or(&NO_MEMBER),
+            cluster: self.assessed.cluster_of(name).unwrap_or(&NO_CLUSTER),
+            member: self.assessed.member(name).unwrap_or(&NO_MEMBER),
             state,
             findings: self.assessed.findings.get(name).map_or(&[], Vec::as_slice),
         })
-    }
-
-    pub const fn cluster(&self) -> &'a ClusterView {
-        &self.assessed.cluster
     }
 
     /// The first of the nodes to be changed that is the same machine by its machine-id; it may be `node` itself.
     pub fn first_of_machine(&'a self, node: &View<'_>) -> Option<View<'a>> {
         self.view(self.machines.get(machine(node.facts)?)?, None)
     }
+}
 
-    /// `None` when no control plane of the run answered.
+impl<'a> View<'a> {
+    /// `None` when no control plane of the node's cluster answered.
     pub fn control_plane(&self) -> Option<ControlPlane<'a>> {
-        let node = *self.nodes.get(self.assessed.cluster.source.known()?.as_str())?;
+        let node = *self.fleet.nodes.get(self.cluster.source.known()?.as_str())?;
         Some(ControlPlane { name: &node.name, facts: node.facts.as_ref()? })
     }
 
-    /// What fails on the run's control planes, with the control plane's name.
+    /// What fails on the control planes of the node's cluster, with the control plane's name.
     pub fn faults_of_control_planes(&self) -> impl Iterator<Item = (&'a str, &'a Finding)> {
-        let assessed = self.assessed;
-        let control_planes = assessed.report.nodes.iter().filter(|node| node.roles.contains(&Role::ControlPlane));
+        let (assessed, members) = (self.fleet.assessed, &self.cluster.members);
+        let control_planes = assessed.report.nodes.iter().filter(move |node| {
+            node.roles.contains(&Role::ControlPlane) && members.contains_key(&node.name)
+        });
         control_planes.flat_map(|node| {
             let all = assessed.findings.get(&node.name).map_or(&[][..], Vec::as_slice);
             let failing = all.iter().filter(|finding| finding.verdict == Verdict::Fail);
             failing.map(|finding| (node.name.as_str(), finding))
         })
     }
-}
 
-impl<'a> View<'a> {
     /// Of every check that is not switched off.
     pub const fn findings(&self) -> &'a [Finding] {
         self.findings
@@ -160,7 +162,7 @@ impl<'a> View<'a> {
         for _ in 0..LONGEST_CHAIN {
             let Some(cause) = root.explained_by.as_deref() else { break };
             let here = self.finding(cause).filter(|finding| finding.is_fault());
-            let wide = || self.fleet.faults_of_control_planes().find(|(_, fault)| fault.id == cause);
+            let wide = || self.faults_of_control_planes().find(|(_, fault)| fault.id == cause);
             match here.or_else(|| wide().map(|(_, fault)| fault)) {
                 Some(next) => root = next,
                 None => break,

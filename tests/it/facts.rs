@@ -173,7 +173,7 @@ fn hosts_that_said_little_or_nothing() {
       Cni Unknown: no control plane answered: member.overlay.runs; no control plane was read: member.overlay.peers, member.overlay.vxlan; the connection ended before it was read: cni.broken, cni.disk_differs_from_runtime, cni.file_count and 19 more
       Nfs Unknown: the connection ended before it was read: member.nfs_refused, nfs.declared_not_mounted, nfs.nfs_failing and 2 more
       Kubelet Unknown: no control plane answered: member.cluster_minor; no control plane was read: member.cluster_ca_sha256, member.node; not collected: kubeadm.bootstrap_conf, kubeadm.ca_crt, kubeadm.kubelet_conf and 4 more; the connection ended before it was read: certs.ca.key_sha256, certs.kubelet_client.common_name, certs.kubelet_client.expired and 30 more
-      Kernel Unknown: the connection ended before it was read: firewall.closed_ports, firewall.flannel_rules, firewall.forward_policy and 16 more
+      Kernel Unknown: the connection ended before it was read: firewall.closed_ports, firewall.flannel_rules, firewall.forward_policy and 18 more
       Api Unknown: no control plane was read: member.cluster_dns, member.duplicates.flannel_public_ip, member.duplicates.internal_ip and 10 more; not collected: member.endpoint_differs; the API server does not say how etcd is: control_plane.etcd.down; the connection ended before it was read: api.answers, api.ready, certs.api_server.expired and 9 more
     empty - |  | Unknown: nothing could be read
     gone - |  | Unknown: unreachable: no route to host

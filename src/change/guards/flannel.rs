@@ -70,7 +70,7 @@ fn flannels_cluster(node: &View<'_>) -> Option<Refusal> {
 /// Older manifests put flannel into kube-system, newer ones into kube-flannel.
 fn one_flannel(node: &View<'_>) -> Option<Refusal> {
     const GUARD: &str = "flannel/two-daemonsets";
-    let sets = match &node.fleet.cluster().flannel_daemonsets {
+    let sets = match &node.cluster.flannel_daemonsets {
         Fact::Known(sets) => sets,
         // Whether there is flannel at all is asked before.
         Fact::Absent => return None,

@@ -114,7 +114,7 @@ fn name_free(node: &View<'_>) -> Option<Refusal> {
 /// The Node object of the name that the node will take; an error when the API's list is not known.
 pub fn own_node<'a>(node: &View<'a>) -> Result<Option<&'a ApiNode>, String> {
     let name = node_name(node)?;
-    let Some(control_plane) = node.fleet.control_plane() else {
+    let Some(control_plane) = node.control_plane() else {
         return Err("no control plane of the inventory answered".to_owned());
     };
     let api = &control_plane.facts.api;

@@ -18,7 +18,7 @@ const PINNED: &str = "join/ca-pin-mismatch";
 /// The endpoint that a join is told: what the cluster's own configuration names, `controlPlaneEndpoint` before the server of
 /// cluster-info, and of the two the one that was tried from the node.
 pub fn endpoint(node: &View<'_>) -> Result<Endpoint, Refusal> {
-    let Some(control_plane) = node.fleet.control_plane() else {
+    let Some(control_plane) = node.control_plane() else {
         return Err(no_control_plane(node));
     };
     let api = &control_plane.facts.api;
@@ -45,7 +45,7 @@ pub fn endpoint(node: &View<'_>) -> Result<Endpoint, Refusal> {
 /// No token can be made and nothing of the cluster is known.
 pub fn no_control_plane(node: &View<'_>) -> Refusal {
     const GUARD: &str = "control-plane/api-down";
-    let mut faults = node.fleet.faults_of_control_planes();
+    let mut faults = node.faults_of_control_planes();
     if let Some((name, fault)) = faults.find(|(_, fault)| fault.id == GUARD) {
         let refusal = node.refused_by(fault);
         return Refusal { reason: format!("on {name}: {}", refusal.reason), ..refusal };

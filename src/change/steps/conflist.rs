@@ -36,7 +36,7 @@ pub fn wanted(source: &ConfigSource, node: &View<'_>) -> Result<Conflist, Refusa
             refused(format!("{path} cannot be used: {why}"), next)
         }),
         ConfigSource::Cluster => {
-            let Some(control_plane) = node.fleet.control_plane() else { return Err(no_control_plane(node)) };
+            let Some(control_plane) = node.control_plane() else { return Err(no_control_plane(node)) };
             match &control_plane.facts.api.flannel_cni_conf {
                 Fact::Known(text) => read(text.as_bytes()).map_err(|why| {
                     let next = format!(

@@ -124,7 +124,7 @@ struct Told {
 }
 
 fn told(node: &View<'_>) -> Result<Told, Refusal> {
-    let Some(control_plane) = node.fleet.control_plane() else { return Err(proof::no_control_plane(node)) };
+    let Some(control_plane) = node.control_plane() else { return Err(proof::no_control_plane(node)) };
     let published = &control_plane.facts.api.cluster_info_ca_sha256;
     let on_disk = &control_plane.facts.certs.ca.key_sha256;
     let pin = match (published, on_disk) {

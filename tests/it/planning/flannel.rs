@@ -193,18 +193,18 @@ fn only_in_a_cluster_of_one_flannel() {
     let two = "flannel/two-daemonsets";
     let sets = |namespaces: &'static [&'static str]| {
         after(move |judged| {
-            let sets = judged.assessed.cluster.flannel_daemonsets.known().unwrap().clone();
+            let sets = judged.assessed.clusters[0].flannel_daemonsets.known().unwrap().clone();
             let set = |namespace: &&str| {
                 let mut set = sets[0].clone();
                 (*namespace).clone_into(&mut set.namespace);
                 set
             };
-            judged.assessed.cluster.flannel_daemonsets = Fact::Known(namespaces.iter().map(set).collect());
+            judged.assessed.clusters[0].flannel_daemonsets = Fact::Known(namespaces.iter().map(set).collect());
         })
     };
     assert_eq!(sets(&["kube-flannel", "kube-system"]), [two]);
     assert_eq!(sets(&["kube-system", "kube-system"]), Vec::<String>::new(), "one for each architecture");
-    assert_eq!(after(|judged| judged.assessed.cluster.flannel_daemonsets = Fact::unknown("x")), [format!("{two}?")]);
+    assert_eq!(after(|judged| judged.assessed.clusters[0].flannel_daemonsets = Fact::unknown("x")), [format!("{two}?")]);
 }
 
 #[test]

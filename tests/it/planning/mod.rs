@@ -182,7 +182,7 @@ impl Judged {
     }
 
     pub(crate) fn member(&mut self) -> &mut Member {
-        self.assessed.cluster.members.get_mut(&self.node).unwrap()
+        self.assessed.clusters[0].members.get_mut(&self.node).unwrap()
     }
 
     pub(crate) fn control_plane(&mut self) -> &mut NodeFacts {
