@@ -40,6 +40,27 @@ pub const LOOKED_AT: &str = "looked-at";
 /// The user wrote the node's own name.
 pub const NAMED: &str = "named";
 
+/// The guards that no check judges; all others go by their check's id.
+pub const OWN: [&str; 17] = [
+    "cni/directory",
+    "cni/file-kind",
+    "flannel/config",
+    "flannel/other-network",
+    "flannel/pod-can-write",
+    "join/node-name",
+    "joined",
+    LOOKED_AT,
+    MACHINE,
+    NAMED,
+    "phase",
+    "reset/link",
+    "reset/storage",
+    SWEPT,
+    WORKER,
+    "write-file/kind",
+    "write-file/path",
+];
+
 /// One row.
 #[derive(Debug, Clone, Copy)]
 pub enum Guard {

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::guards::flannel::{FILE, conf_dir, target};
-use super::steps::{PlanOptions, join_writes};
-use super::view::Fleet;
-use crate::checks::Checks;
-use crate::fleet::Assessed;
+use super::steps::join_writes;
+use crate::facts::NodeFacts;
 use crate::playbook::{Playbook, Step};
 
 /// Whether a file's content is brought along.
@@ -19,12 +17,9 @@ pub enum Content {
     Brought,
 }
 
-/// The paths of one node, absolute. Nothing for a node that the run does not have.
-pub fn wanted(playbook: &Playbook, assessed: &Assessed, checks: &Checks, node: &str) -> BTreeMap<String, Content> {
+/// The paths of one node, absolute, by what its sweep said.
+pub fn wanted(playbook: &Playbook, facts: &NodeFacts) -> BTreeMap<String, Content> {
     let mut paths = BTreeMap::new();
-    let options = PlanOptions::default();
-    let fleet = Fleet::new(assessed, checks, &options);
-    let Some(view) = fleet.view(node, None) else { return paths };
     let mut look = |path: &str, content: Content| {
         let kept = paths.entry(path.to_owned()).or_insert(content);
         *kept = (*kept).max(content);
@@ -33,15 +28,15 @@ pub fn wanted(playbook: &Playbook, assessed: &Assessed, checks: &Checks, node: &
         match step {
             Step::WriteFile { path, mode, .. } => look(path, content_of(path, *mode)),
             Step::Flannel { .. } => {
-                look(conf_dir(&view), Content::Left);
-                look(&target(&view), Content::Brought);
+                look(conf_dir(facts), Content::Left);
+                look(&target(facts), Content::Brought);
                 // What sorts before decides, and must not come or go unseen.
-                for file in view.facts.cni.files.known().into_iter().flatten().filter(|file| file.name != FILE) {
-                    look(&format!("{}/{}", conf_dir(&view), file.name), Content::Left);
+                for file in facts.cni.files.known().into_iter().flatten().filter(|file| file.name != FILE) {
+                    look(&format!("{}/{}", conf_dir(facts), file.name), Content::Left);
                 }
             }
             Step::KubeadmJoin { .. } => {
-                let minor = view.facts.kubeadm.version_minor.known().copied().unwrap_or(u32::MAX);
+                let minor = facts.kubeadm.version_minor.known().copied().unwrap_or(u32::MAX);
                 for path in join_writes(minor) {
                     look(&path, Content::Left);
                 }
@@ -65,7 +60,8 @@ fn content_of(path: &str, mode: u32) -> Content {
         "/home/",
         "/etc/ssl/private/",
     ];
-    let secret = SECRET.iter().any(|place| path.starts_with(place)) || path.ends_with(".key") || path.ends_with(".pem");
+    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let secret = SECRET.iter().any(|place| path.starts_with(place)) || matches!(extension, "key" | "pem");
     if secret || mode & 0o004 == 0 { Content::Left } else { Content::Brought }
 }
 

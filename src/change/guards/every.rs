@@ -56,13 +56,10 @@ pub fn worker(node: &View<'_>) -> Option<Refusal> {
     if node.report.roles.contains(&Role::ControlPlane) {
         return refused("the inventory lists it as a control plane", "correct the inventory if it is a worker");
     }
-    match own.reason() {
-        Some(why) => Some(Refusal {
-            next: "sweep it with -b, so that root looks for /etc/kubernetes/manifests and /var/lib/etcd".to_owned(),
-            ..node.not_known(WORKER, &format!("whether it is a worker is not known: {why}"))
-        }),
-        None => None,
-    }
+    own.reason().map(|why| Refusal {
+        next: "sweep it with -b, so that root looks for /etc/kubernetes/manifests and /var/lib/etcd".to_owned(),
+        ..node.not_known(WORKER, &format!("whether it is a worker is not known: {why}"))
+    })
 }
 
 /// An ordinary user sees too little to judge by.

@@ -4,9 +4,9 @@
 use super::{Guard, LOOKED_AT, Refusal, View};
 use crate::change::state::Path;
 use crate::change::view::{Said, clip};
-use crate::facts::Fact;
 use crate::facts::api::Pod;
 use crate::facts::cluster::FlannelMissing;
+use crate::facts::{Fact, NodeFacts};
 
 /// The file that flannel's own init container writes; any other name would stay beside it.
 pub const FILE: &str = "10-flannel.conflist";
@@ -39,13 +39,13 @@ pub const REASONS: &[&str] = &["containerd/image-pull", "containerd/sandbox-imag
 const DIRECTORY: &str = "directory";
 
 /// The directory that the node's containerd reads.
-pub fn conf_dir<'a>(node: &View<'a>) -> &'a str {
-    node.facts.cni.conf_dir.known().map_or("/etc/cni/net.d", |dir| dir.trim_end_matches('/'))
+pub fn conf_dir(facts: &NodeFacts) -> &str {
+    facts.cni.conf_dir.known().map_or("/etc/cni/net.d", |dir| dir.trim_end_matches('/'))
 }
 
 /// Where flannel's file belongs on the node.
-pub fn target(node: &View<'_>) -> String {
-    format!("{}/{FILE}", conf_dir(node))
+pub fn target(facts: &NodeFacts) -> String {
+    format!("{}/{FILE}", conf_dir(facts))
 }
 
 fn refusal(guard: &str, reason: &str, next: &str) -> Refusal {
@@ -95,7 +95,7 @@ fn nothing_ahead(node: &View<'_>) -> Option<Refusal> {
     let ahead: Vec<&str> =
         files.iter().map(|file| file.name.as_str()).filter(|name| name.as_bytes() < FILE.as_bytes()).collect();
     let first = *ahead.first()?;
-    let dir = conf_dir(node);
+    let dir = conf_dir(node.facts);
     // A name as the node gave it is not put into a command line unless it is a plain one.
     let plain = |name: &&&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let moves: Vec<String> =
@@ -114,7 +114,7 @@ fn nothing_ahead(node: &View<'_>) -> Option<Refusal> {
 /// It is never made anew: containerd goes on watching the old one and sees no file any more.
 fn directory(node: &View<'_>) -> Option<Refusal> {
     const GUARD: &str = "cni/directory";
-    let dir = conf_dir(node);
+    let dir = conf_dir(node.facts);
     match node.state?.paths.get(dir) {
         Some(Path::Other { kind }) if kind == DIRECTORY => None,
         Some(Path::Absent) => Some(refusal(
@@ -132,7 +132,7 @@ fn directory(node: &View<'_>) -> Option<Refusal> {
 }
 
 fn writable(node: &View<'_>) -> Option<Refusal> {
-    let dir = conf_dir(node);
+    let dir = conf_dir(node.facts);
     let mounts = node.facts.mounts.list.known()?;
     let holds = |point: &str| {
         dir.strip_prefix(point.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -144,7 +144,7 @@ fn writable(node: &View<'_>) -> Option<Refusal> {
 
 fn plain_file(node: &View<'_>) -> Option<Refusal> {
     const GUARD: &str = "cni/file-kind";
-    let path = target(node);
+    let path = target(node.facts);
     match node.state?.paths.get(&path) {
         Some(Path::Absent | Path::File(_)) => None,
         Some(Path::Other { kind }) => Some(refusal(

@@ -35,7 +35,8 @@ pub const CONTROL_PLANE: &[&str] = &["control-plane", "join"];
 pub fn unjoined(node: &View<'_>) -> Option<Refusal> {
     const GUARD: &str = "join/leftover-kubelet-conf";
     match (&node.facts.kubeadm.kubelet_conf, &node.member.node) {
-        (Fact::Known(false) | Fact::Absent, _) => None,
+        // One that the cluster knows has joined, or is joining now: that is told elsewhere.
+        (Fact::Known(false) | Fact::Absent, _) | (Fact::Known(true), Fact::Known(_)) => None,
         (Fact::Unknown(why), _) => {
             Some(node.not_known(GUARD, &format!("whether it has joined before is not known: {why}")))
         }
@@ -45,7 +46,7 @@ pub fn unjoined(node: &View<'_>) -> Option<Refusal> {
             );
             Some(node.not_known(GUARD, &reason))
         }
-        (Fact::Known(true), _) => Some(refused_for_reset(
+        (Fact::Known(true), Fact::Absent) => Some(refused_for_reset(
             node,
             GUARD,
             "/etc/kubernetes/kubelet.conf is there, an identity of an earlier join, and the cluster has no such node",

@@ -18,7 +18,7 @@ const INVALID: &str = "cni/config-invalid";
 const DIFFERS: &str = "cni/conf-differs";
 
 /// How long flannel's own pod has after a join before the file is pushed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Which files are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) fn plan(turn: &Turn<'_>, source: &ConfigSource, reach: Reach) -> Resu
 }
 
 fn unseen(node: &View<'_>) -> Refusal {
-    node.not_known(guards::LOOKED_AT, &format!("{} was not looked at", rules::target(node)))
+    node.not_known(guards::LOOKED_AT, &format!("{} was not looked at", rules::target(node.facts)))
 }
 
 /// In a playbook that joins the node first, the file is left to flannel's pod for a while.
@@ -85,7 +85,9 @@ fn after_join(turn: &Turn<'_>, wanted: &Conflist) -> Result<Planned, Vec<Refusal
     let check = match (&node.facts.cni.file_count, &node.facts.cni.valid) {
         (Fact::Known(0), _) => MISSING,
         (_, Fact::Known(false)) => INVALID,
-        _ if refusals.is_empty() => return Ok(Planned::Nothing(format!("{} is there already", rules::target(node)))),
+        _ if refusals.is_empty() => {
+            return Ok(Planned::Nothing(format!("{} is there already", rules::target(node.facts))));
+        }
         _ => return Err(refusals),
     };
     if !refusals.is_empty() {
@@ -93,7 +95,7 @@ fn after_join(turn: &Turn<'_>, wanted: &Conflist) -> Result<Planned, Vec<Refusal
     }
     let before = before(node).ok_or_else(|| vec![unseen(node)])?;
     if meaning(before).as_deref() == Some(&wanted.meaning) {
-        return Ok(Planned::Nothing(format!("{} is there already", rules::target(node))));
+        return Ok(Planned::Nothing(format!("{} is there already", rules::target(node.facts))));
     }
     let text = "flannel's pod has a minute to install it; only if it does not, it is pushed".to_owned();
     let reason = Reason { check: Some(check.to_owned()), text };
@@ -111,7 +113,7 @@ enum Need {
 fn need(node: &View<'_>, wanted: &Conflist, reach: Reach) -> Result<Need, Refusal> {
     let write =
         |check: &str, text: &str| Ok(Need::Write(Reason { check: Some(check.to_owned()), text: text.to_owned() }));
-    let path = rules::target(node);
+    let path = rules::target(node.facts);
     let now = before(node);
     let same = now.and_then(meaning).as_deref() == Some(&wanted.meaning);
     match (node.said(MISSING), node.said(INVALID)) {
@@ -153,7 +155,7 @@ fn why(node: &View<'_>, reason: Reason) -> Reason {
 }
 
 fn before<'a>(node: &View<'a>) -> Option<&'a Path> {
-    node.state?.paths.get(&rules::target(node))
+    node.state?.paths.get(&rules::target(node.facts))
 }
 
 /// What a file says that lies there; `None` where there is none that can be loaded.
@@ -164,7 +166,7 @@ fn meaning(path: &Path) -> Option<String> {
 
 fn write(node: &View<'_>, wanted: Conflist, before: Path) -> Change {
     Change::WriteFile(WriteFile {
-        path: rules::target(node),
+        path: rules::target(node.facts),
         sha256: sha256(wanted.text.as_bytes()),
         content: wanted.text,
         mode: 0o644,
@@ -176,7 +178,7 @@ fn write(node: &View<'_>, wanted: Conflist, before: Path) -> Change {
 }
 
 fn undo(node: &View<'_>) -> Undo {
-    let path = rules::target(node);
+    let path = rules::target(node.facts);
     match before(node) {
         Some(Path::File(_)) => Undo::Restore { path },
         _ => Undo::Remove { path },

@@ -101,7 +101,7 @@ fn not_for_files(node: &View<'_>, path: &str) -> Option<Refusal> {
         Some(Refusal { guard: "write-file/path".to_owned(), unknown: false, reason, next: next.to_owned() })
     };
     let below = |dir: &str| path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/'));
-    if let Some(name) = below(conf_dir(node)).or_else(|| below("/etc/cni/net.d"))
+    if let Some(name) = below(conf_dir(node.facts)).or_else(|| below("/etc/cni/net.d"))
         && libcni::is_candidate(name)
     {
         return refused(

@@ -163,7 +163,7 @@ fn one_machine_under_two_names_is_changed_once() {
     let mut scene = prepared();
     let mut twin = scene.records[1].clone();
     twin.name = "twin".to_owned();
-    scene.records.push(twin);
+    scene.push(twin);
     scene.options.nodes.push("twin".to_owned());
     let plan = scene.plan(&joining());
     assert!(matches!(plan.nodes[0].decision, Decision::Change { .. }), "{:?}", plan.nodes[0]);
@@ -206,10 +206,10 @@ fn at_rest() {
 fn looked_at_and_as_it_was_read() {
     let scene = prepared();
     let assessed = scene.assessed();
-    let state = scene.state(&assessed, &joining(), "storagenode");
+    let state = scene.state(assessed, &joining(), "storagenode");
     let with = |state: Option<State>| {
         let states = state.into_iter().map(|state| ("storagenode".to_owned(), state)).collect();
-        guards_of(&steps::plan(&joining(), &scene.options, &assessed, &states, &CHECKS).nodes[0].decision)
+        guards_of(&steps::plan(&joining(), &scene.options, assessed, &states, &CHECKS).nodes[0].decision)
     };
     assert_eq!(with(None), ["looked-at?"]);
     assert_eq!(with(Some(State { machine_id: "another".to_owned(), ..state.clone() })), ["machine"]);

@@ -199,7 +199,7 @@ fn flannel_after_the_join_waits_for_flannels_own_pod() {
 
 #[test]
 fn a_wait_follows_what_was_done_and_nothing_else() {
-    let wait = Step::WaitFor { check: "node/not-ready".to_owned(), timeout: std::time::Duration::from_secs(300) };
+    let wait = Step::WaitFor { check: "node/not-ready".to_owned(), timeout: std::time::Duration::from_mins(5) };
     let both = playbook(vec![join(), wait]);
     assert_eq!(prepared().actions(&both).len(), 2);
     assert!(Scene::of(case("healthy")).plan(&both).is_empty());

@@ -1,10 +1,11 @@
 //! Plans made of recorded nodes: what is done where, and what is refused, with which reason and which next move.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::SystemTime;
 
 use base64::Engine as _;
+use seaworthy::change::guards::OWN;
 use seaworthy::change::observe_paths;
 use seaworthy::change::plan::{Action, Change, Decision, Plan, Refusal, WriteFile};
 use seaworthy::change::state::{File, Path, State};
@@ -44,6 +45,8 @@ pub(crate) struct Scene {
     pub(crate) options: PlanOptions,
     /// What lies at a path other than what the facts say, by node.
     pub(crate) paths: BTreeMap<(String, String), Path>,
+    /// What the records come to; judging them takes longest.
+    judged: OnceLock<Assessed>,
 }
 
 impl Scene {
@@ -51,11 +54,17 @@ impl Scene {
     pub(crate) fn of(records: Vec<Record>) -> Self {
         let nodes = records.iter().map(|record| record.name.clone()).filter(|name| name != "masternode").collect();
         let options = PlanOptions { nodes, ..PlanOptions::default() };
-        Self { records, options, paths: BTreeMap::new() }
+        Self { records, options, paths: BTreeMap::new(), judged: OnceLock::new() }
     }
 
     pub(crate) fn record(&mut self, name: &str) -> &mut Record {
+        self.judged = OnceLock::new();
         self.records.iter_mut().find(|record| record.name == name).unwrap()
+    }
+
+    pub(crate) fn push(&mut self, record: Record) {
+        self.judged = OnceLock::new();
+        self.records.push(record);
     }
 
     /// Replaces text in sections of a record; it has to be there.
@@ -82,13 +91,15 @@ impl Scene {
         self
     }
 
-    pub(crate) fn assessed(&self) -> Assessed {
-        let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
-        fleet::assess(&run, &self.records, &CHECKS, &BTreeMap::new())
+    pub(crate) fn assessed(&self) -> &Assessed {
+        self.judged.get_or_init(|| {
+            let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
+            fleet::assess(&run, &self.records, &CHECKS, &BTreeMap::new())
+        })
     }
 
     pub(crate) fn plan(&self, playbook: &Playbook) -> Plan {
-        self.plan_of(&self.assessed(), playbook)
+        self.plan_of(self.assessed(), playbook)
     }
 
     pub(crate) fn plan_of(&self, assessed: &Assessed, playbook: &Playbook) -> Plan {
@@ -101,7 +112,7 @@ impl Scene {
         let report = assessed.report.nodes.iter().find(|node| node.name == name);
         let Some(facts) = report.and_then(|report| report.facts.as_ref()) else { return State::default() };
         let text = |fact: &seaworthy::facts::Fact<String>| fact.known().cloned().unwrap_or_default();
-        let wanted = observe_paths::wanted(playbook, assessed, &CHECKS, name);
+        let wanted = observe_paths::wanted(playbook, facts);
         let mut paths: BTreeMap<String, Path> = wanted.into_keys().map(|path| (path, Path::Absent)).collect();
         if let Some(dir) = facts.cni.conf_dir.known() {
             paths.entry(dir.clone()).and_modify(|path| *path = Path::Other { kind: "directory".to_owned() });
@@ -118,7 +129,7 @@ impl Scene {
     /// The decision about the last node after a change of what was found out.
     pub(crate) fn judged(&self, playbook: &Playbook, change: impl FnOnce(&mut Judged)) -> Decision {
         let node = self.options.nodes.last().unwrap();
-        let mut judged = Judged { assessed: self.assessed(), node: node.clone() };
+        let mut judged = Judged { assessed: self.assessed().clone(), node: node.clone() };
         change(&mut judged);
         self.plan_of(&judged.assessed, playbook).nodes.pop().unwrap().decision
     }
@@ -210,6 +221,9 @@ impl Judged {
 pub(crate) fn guards_of(decision: &Decision) -> Vec<String> {
     match decision {
         Decision::Refused { refusals } => {
+            let named =
+                |refusal: &&Refusal| !OWN.contains(&refusal.guard.as_str()) && CHECKS.get(&refusal.guard).is_none();
+            assert_eq!(refusals.iter().find(named), None, "neither a check nor a guard");
             let mark = |refusal: &Refusal| format!("{}{}", refusal.guard, if refusal.unknown { "?" } else { "" });
             refusals.iter().map(mark).collect()
         }
@@ -229,7 +243,7 @@ pub(crate) fn said(refusal: &Refusal) -> String {
 
 pub(crate) fn file(content: &str) -> Path {
     use sha2::Digest as _;
-    let sha256 = sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = format!("{:x}", sha2::Sha256::digest(content.as_bytes()));
     let content = Some(content.to_owned());
     Path::File(File { sha256, mode: 0o644, uid: 0, gid: 0, size: 3, content })
 }
@@ -263,6 +277,12 @@ pub(crate) fn write(actions: &[Action]) -> &WriteFile {
 
 /// A joined worker without a CNI file, whose flannel pod waits for its image.
 pub(crate) fn without_conflist() -> Scene {
+    static ONCE: LazyLock<Scene> = LazyLock::new(make_without_conflist);
+    ONCE.assessed();
+    ONCE.clone()
+}
+
+fn make_without_conflist() -> Scene {
     let mut scene = Scene::of(case("no-conflist-joined"));
     // Its clock is as wrong as it was recorded only where a test wants that.
     scene.record("homelab").clock = scene.record("masternode").clock;
@@ -300,6 +320,12 @@ pub(crate) fn reach(endpoint: &str) -> ReachCapture {
 
 /// A prepared worker beside a healthy control plane, with a proven way to it.
 pub(crate) fn prepared() -> Scene {
+    static ONCE: LazyLock<Scene> = LazyLock::new(make_prepared);
+    ONCE.assessed();
+    ONCE.clone()
+}
+
+fn make_prepared() -> Scene {
     let mut records = case("healthy");
     records.retain(|record| record.name == "masternode");
     records.extend(case("storage-after-reset"));
