@@ -218,7 +218,7 @@ impl Order {
         }
         let before = fleet::assess(&self.file, &records, &self.checks, &BTreeMap::new());
         choice::leave_out_control_planes(&mut self.options, &before.report);
-        let states = engine::look(&work.fleet, &self.playbook, &before, &self.checks, &self.options.nodes).await;
+        let states = engine::look(&work.fleet, &self.playbook, &before, &self.options.nodes).await;
         let plan = crate::change::steps::plan(&self.playbook, &self.options, &before, &states, &self.checks);
         let unread = unread(&before, &plan);
         let seen = code_of_plan(&plan, &unread);
@@ -234,7 +234,8 @@ impl Order {
             return Ok(if work.interrupt.has_fired() { ExitCode::Interrupted } else { seen });
         }
         let journal = Journal::create(&directory, &plan)?;
-        let summary = engine::go(Course::Apply, &self.file, &journal, &work.fleet, &self.checks, &plan).await?;
+        let accepted = &self.options.accept_unknown;
+        let summary = engine::go(Course::Apply, &self.file, &journal, &work.fleet, &self.checks, &plan, accepted).await;
         let run = self.file.id.clone();
         let changed = Changed { run: &run, directory: &directory, plan: &plan, summary: &summary, doing: Doing::Apply };
         work.tell_end(&changed, &before.report, &self.file, &self.checks, self.show).await?;

@@ -74,7 +74,7 @@ fn take_up(
             work.say("nothing was changed");
             return Ok(ExitCode::Problems);
         }
-        let summary = engine::go(course, file, &journal, &work.fleet, &checks, plan).await?;
+        let summary = engine::go(course, file, &journal, &work.fleet, &checks, plan, &[]).await;
         let doing = if course == Course::Undo { Doing::Undo } else { Doing::Apply };
         let changed = Changed { run: &file.id, directory: &directory, plan, summary: &summary, doing };
         let before = fleet::assess(file, &saved.records, &checks, &BTreeMap::new()).report;
