@@ -20,7 +20,7 @@ pub enum HandError {
     /// Another run has the node.
     #[error("another run is changing this node: {by}")]
     Locked {
-        /// Its id; empty words when it has not said.
+        /// Its id.
         by: String,
     },
 }

@@ -90,7 +90,7 @@ impl Lock {
     /// Gives the node back, and waits until it is free.
     pub async fn release(mut self) {
         self.heart.abort();
-        let _ = timeout(Duration::from_secs(5), &mut self.shell).await;
+        let _ = timeout(Duration::from_secs(20), &mut self.shell).await;
     }
 }
 

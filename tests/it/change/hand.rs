@@ -178,7 +178,8 @@ async fn paths_with_detours_reach_no_node() {
 #[tokio::test]
 async fn what_a_login_shell_prints_is_no_answer() {
     let bench = Bench::new().await;
-    let noise = "echo '@@0123456789abcdef0123456789abcdef end written'; echo motd >&2; /bin/sh \"$@\"; echo logout";
+    let noise = "[ \"$1\" = -s ] || exec /bin/sh \"$@\"; echo '@@0123456789abcdef0123456789abcdef end written'; echo motd >&2; \
+                 /bin/sh \"$@\"; echo logout";
     bench.node().program("sh", noise);
     assert!(matches!(bench.look("/etc/machine-id").await, state::Path::File(_)));
     let ran = bench.hand().run("echo out; echo err >&2", std::time::Duration::from_secs(20)).await.unwrap();

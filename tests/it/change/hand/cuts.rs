@@ -1,4 +1,6 @@
 //! Every call cut at every command that it runs: what is left is the old or the new, and the next call does the rest.
+//!
+//! Not under busybox, whose shell runs its own tools and never looks for those that do the cutting.
 
 use std::fs;
 
@@ -84,7 +86,7 @@ async fn cut_everywhere(
 
 #[tokio::test]
 async fn writing_and_taking_it_back() {
-    for shell in shells() {
+    for shell in shells().into_iter().filter(|shell| !shell.ends_with("busybox")) {
         let bench = Bench::with(&shell).await;
         arm(&bench);
         bench.node().put(CONFLIST, "old");

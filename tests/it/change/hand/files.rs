@@ -129,6 +129,8 @@ async fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
             "sha256sum" => {
                 "if [ -e \"$R/etc/cni/net.d/.10-flannel.conflist.seaworthy.tmp\" ]; then echo 0; else exec /usr/bin/sha256sum; fi"
             }
+            // Without an argument it flushes everything, which is tried second.
+            "sync" => "echo no way >&2; exit 1",
             _ => "case $* in *net.d*) echo no way >&2; exit 1 ;; esac",
         };
         bench.node().program(program, fails);

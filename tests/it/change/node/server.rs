@@ -142,7 +142,8 @@ async fn run(node: Arc<Node>, handle: Handle, channel: Channel<Msg>, command: St
     // The beginning of the input, until its first line has come.
     let mut head = command.ends_with("sh -s'") || command.ends_with("sh -s");
     let mut held = Vec::new();
-    let (mut after, mut swallowed) = (None, Vec::new());
+    // The line of its answer after which the connection ends.
+    let (mut last, mut swallowed) = (None, Vec::new());
     let (mut out_open, mut err_open) = (true, true);
     let (mut space, mut err_space) = (vec![0; 32 << 10], vec![0; 4 << 10]);
     while out_open || err_open {
@@ -173,16 +174,8 @@ async fn run(node: Arc<Node>, handle: Handle, channel: Channel<Msg>, command: St
                                     kill(&mut child).await;
                                     return node.cut();
                                 }
-                                Some(Cut::After(n)) if n == number => after = Some(nonce_of(&held)),
-                                Some(Cut::During(n)) if n == number => {
-                                    let pipe = stdin.as_mut().unwrap();
-                                    let _ = pipe.write_all(&held).await;
-                                    // The rest of the script, which the client sends at once.
-                                    while let Some(ChannelMsg::Data { data }) = reader.wait().await {
-                                        let _ = pipe.write_all(&data).await;
-                                    }
-                                    return node.cut();
-                                }
+                                Some(Cut::During(n)) if n == number => last = Some((nonce_of(&held), "begin")),
+                                Some(Cut::After(n)) if n == number => last = Some((nonce_of(&held), "end")),
                                 _ => {}
                             }
                         }
@@ -202,11 +195,11 @@ async fn run(node: Arc<Node>, handle: Handle, channel: Channel<Msg>, command: St
                 Some(_) => {}
             },
             count = out.read(&mut space), if out_open => match count {
-                Ok(count @ 1..) => match &after {
+                Ok(count @ 1..) => match &last {
                     None => if handle.data(id, space[..count].to_vec()).await.is_err() { return },
-                    Some(nonce) => {
+                    Some((nonce, word)) => {
                         swallowed.extend_from_slice(&space[..count]);
-                        if String::from_utf8_lossy(&swallowed).contains(&format!("@@{nonce} end")) {
+                        if String::from_utf8_lossy(&swallowed).contains(&format!("@@{nonce} {word}")) {
                             return node.cut();
                         }
                     }
