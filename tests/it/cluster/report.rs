@@ -151,7 +151,6 @@ fn what_the_wide_table_says_of_the_cluster() {
         kernel.sysctl_drift: ["net.ipv4.ip_forward"], healthy [] (2 of 2)
         kubelet.cgroup_driver: cgroupfs, healthy systemd (2 of 2)
         kubelet.cgroup_driver_differs: true, healthy false (2 of 2)
-        kubelet.config.cgroup_driver: cgroupfs, healthy systemd (2 of 2)
         kubelet.version: 1.29.3, healthy 1.29.15 (2 of 2)
         packages.versions.kubelet: 1.29.3-1.1, healthy 1.29.15-1.1 (2 of 2)
 
