@@ -114,10 +114,11 @@ impl Journal {
         Self { append: Arc::new(Mutex::new(append)), path: path.to_owned(), replayed }
     }
 
-    fn of(mut file: File, path: PathBuf, replayed: Replayed) -> Self {
+    fn of(file: File, path: PathBuf, replayed: Replayed) -> Self {
+        let mut locked = Locked(file);
         let append = move |line: &[u8]| {
-            file.write_all(line)?;
-            file.sync_data()
+            locked.0.write_all(line)?;
+            locked.0.sync_data()
         };
         Self { append: Arc::new(Mutex::new(append)), path, replayed: Arc::new(Mutex::new(replayed)) }
     }
@@ -154,6 +155,17 @@ impl Journal {
 
     fn replayed(&self) -> MutexGuard<'_, Replayed> {
         self.replayed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is unlocked when dropped. Closing it is not enough: a child that is just being started has it open as well until its
+/// own program runs.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // It would be an error of a file that is closed next.
+        let _ = self.0.unlock();
     }
 }
 

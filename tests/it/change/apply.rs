@@ -61,7 +61,7 @@ async fn actions_are_done_in_order_and_each_is_noted_before_it_begins() {
     let calls = node.calls();
     let wanted: Vec<&String> =
         calls.iter().filter(|call| call.contains("restart") || call.contains("version")).collect();
-    assert_eq!(wanted, ["systemctl restart containerd", "kubeadm version -o short"]);
+    assert_eq!(wanted, ["systemctl restart -- containerd", "kubeadm version -o short"]);
     let Outcome::Done { evidence } = &summary.nodes[0].1 else { panic!("{summary:?}") };
     let evidence = evidence.join("\n");
     for shown in ["loaded the network cbr0", "is Ready", "flannel itself works"] {
@@ -117,7 +117,7 @@ async fn what_does_not_verify_is_taken_back_and_nothing_further_begins() {
     assert!(evidence.iter().any(|line| line.contains("loaded cbr0, not the network another-network")), "{evidence:?}");
     assert!(evidence.iter().any(|line| line.contains("it was taken back")), "{evidence:?}");
     assert_eq!(bench.fleet.node("w1").get(CONFLIST_PATH), None);
-    assert!(!bench.fleet.node("w1").calls().iter().any(|call| call.contains("restart containerd")));
+    assert!(!bench.fleet.node("w1").calls().iter().any(|call| call.contains("restart -- containerd")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,7 @@ async fn a_connection_cut_at_any_script_is_made_again_and_the_run_goes_on() {
     let scripts = bench.fleet.node("w1").scripts();
     assert!(scripts > 3, "{scripts} scripts");
     for script in 1..=scripts {
-        for cut in [Cut::Before(script), Cut::During(script), Cut::After(script)] {
+        for cut in [Cut::During(script), Cut::After(script)] {
             let (bench, run) = prepared().await;
             bench.fleet.node("w1").cut_at(cut);
             let summary = bench.apply(&run).await;
