@@ -3,14 +3,14 @@
 
 use super::apply::{ChangeRun, Over};
 use super::course::Course;
-use super::hand::{Hand, HandError};
+use super::hand::{Hand, HandError, Lock};
 use super::journal::replayed::Stage;
 use super::journal::{Entry, Outcome};
 use super::plan::{Action, Change, Condition, Undo, WriteFile};
 use super::verify::{Answer, Patience, Question, Waited, within};
 use super::{joining, takeback};
 use crate::collect::Host;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::ui::Event;
 
 /// Why work on a node stops before its action has ended.
@@ -48,6 +48,7 @@ pub(super) struct Work<'w> {
     pub(super) course: &'w Course<'w>,
     pub(super) host: &'w Host,
     pub(super) hand: Hand<'w>,
+    pub(super) lock: &'w Lock,
 }
 
 impl<'w> Work<'w> {
@@ -59,9 +60,19 @@ impl<'w> Work<'w> {
         self.course.node.to_owned()
     }
 
+    /// The node is still this run's. A machine that slept finds that it is not.
+    pub(super) fn holds(&self) -> Result<(), Gone> {
+        if self.lock.is_held() {
+            return Ok(());
+        }
+        let next = "run it again";
+        Err(Gone::Connection(Failure::new(FailureKind::ConnectionLost, "the lock on the node was lost", next)))
+    }
+
     /// Brings an action to its end, from wherever the journal says that it is.
     pub(super) async fn action(&self, index: usize) -> Result<Outcome, Gone> {
         let action = &self.course.actions[index];
+        self.holds()?;
         match self.run().journal.stage(self.course.node, index) {
             Stage::NotBegun => {
                 if let Some(over) = self.run().is_over() {
@@ -72,6 +83,8 @@ impl<'w> Work<'w> {
                         .await?;
                     return Ok(outcome);
                 }
+                // Looking may have taken minutes.
+                self.holds()?;
                 self.note(Entry::ActionBegun { node: self.node(), action: index }).await?;
                 self.perform(index, action, Turn::First).await
             }

@@ -101,9 +101,9 @@ impl<'r> Course<'r> {
         Outcome::Refused { why: "the run was taken back on this node".to_owned(), next }
     }
 
-    /// Something of it is left to be taken back.
-    pub(super) fn is_to_be_taken_back(&self) -> bool {
-        (0..self.actions.len()).any(|index| self.is_pending(index))
+    /// The places of its actions that are left to be taken back.
+    pub(super) fn pending(&self) -> Vec<usize> {
+        (0..self.actions.len()).filter(|index| self.is_pending(*index)).collect()
     }
 
     fn is_pending(&self, index: usize) -> bool {
@@ -167,7 +167,9 @@ impl<'r> Course<'r> {
                 Err(Gone::Connection(failure)) if !self.is_begun() => return Ended::Unreachable(failure),
                 Err(Gone::Connection(failure)) => {
                     losses += 1;
-                    if losses > MAX_LOSSES {
+                    // A shell that is ended by a reboot says so before its connection does.
+                    let passes = may_come_back(failure.kind) || failure.kind == FailureKind::Protocol;
+                    if losses > MAX_LOSSES || !passes {
                         return Ended::Settled(self.unsettled(direction, &failure.message));
                     }
                 }
@@ -204,11 +206,11 @@ impl<'r> Course<'r> {
     }
 
     async fn locked(&self, host: &Host, hand: Hand<'_>, direction: Direction) -> Result<Outcome, Gone> {
-        let lock = match self.lock(hand, direction).await? {
+        let lock = match lock_for(self.run, hand).await {
             Ok(lock) => lock,
-            Err(outcome) => return Ok(outcome),
+            Err(error) => return self.nothing_done(error, direction),
         };
-        let work = Work { course: self, host, hand };
+        let work = Work { course: self, host, hand, lock: &lock };
         let result = match (self.compare(hand, direction).await, direction) {
             (Err(gone), _) => Err(gone),
             (Ok(Some(outcome)), _) => Ok(outcome),
@@ -217,22 +219,6 @@ impl<'r> Course<'r> {
         };
         lock.release().await;
         result
-    }
-
-    /// The lock of this very run is the one of a connection that was lost a moment ago and that the node has not noticed yet.
-    async fn lock(&self, hand: Hand<'_>, direction: Direction) -> Result<Result<Lock, Outcome>, Gone> {
-        let since = Instant::now();
-        loop {
-            match hand.lock(&self.run.file.id).await {
-                Ok(lock) => return Ok(Ok(lock)),
-                Err(HandError::Locked { by })
-                    if by == self.run.file.id && since.elapsed() < self.run.waits.reconnect =>
-                {
-                    sleep(self.run.waits.poll).await;
-                }
-                Err(error) => return self.nothing_done(error, direction).map(Err),
-            }
-        }
     }
 
     /// Looks again: a plan that was made for another state of the node is not applied, and what was done to one machine is not
@@ -294,6 +280,7 @@ impl<'r> Course<'r> {
             if let Some(over) = self.run.is_over() {
                 return Err(Gone::Over(over.words()));
             }
+            work.holds()?;
             match work.take_back(index, action).await? {
                 Outcome::Done { evidence } => shown.extend(evidence),
                 Outcome::Skipped { why } => shown.push(why),
@@ -302,7 +289,8 @@ impl<'r> Course<'r> {
                     impossible.get_or_insert(refused);
                 }
                 // What was done before it may be what the node stands on.
-                bad @ (Outcome::Refused { .. } | Outcome::Failed { .. } | Outcome::Unsettled { .. }) => return Ok(bad),
+                Outcome::Unsettled { why } => return Ok(self.unsettled(Direction::Back, &why)),
+                bad @ (Outcome::Refused { .. } | Outcome::Failed { .. }) => return Ok(bad),
             }
         }
         Ok(impossible.unwrap_or(Outcome::Done { evidence: shown }))
@@ -314,10 +302,25 @@ impl<'r> Course<'r> {
             match work.action(index).await? {
                 Outcome::Done { evidence } => shown.extend(evidence),
                 Outcome::Skipped { why } => shown.push(why),
-                bad @ (Outcome::Refused { .. } | Outcome::Failed { .. } | Outcome::Unsettled { .. }) => return Ok(bad),
+                Outcome::Unsettled { why } => return Ok(self.unsettled(Direction::Forward, &why)),
+                bad @ (Outcome::Refused { .. } | Outcome::Failed { .. }) => return Ok(bad),
             }
         }
         Ok(Outcome::Done { evidence: shown })
+    }
+}
+
+/// Takes the node for this run. A lock of the very same run is the one of a connection that was lost a moment ago and that the
+/// node has not noticed yet.
+pub(super) async fn lock_for(run: &ChangeRun<'_>, hand: Hand<'_>) -> Result<Lock, HandError> {
+    let since = Instant::now();
+    loop {
+        match hand.lock(&run.file.id).await {
+            Err(HandError::Locked { by }) if by == run.file.id && since.elapsed() < run.waits.reconnect => {
+                sleep(run.waits.poll).await;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -54,6 +54,11 @@ pub enum Entry {
     TokenDeleted {
         id: String,
     },
+    /// What a join found before it changed anything, as far as its undoing has to know it.
+    Found {
+        node: String,
+        found: Found,
+    },
     ActionEnded {
         node: String,
         action: usize,
@@ -77,6 +82,16 @@ pub enum Entry {
         why: String,
     },
     Ended,
+}
+
+/// What was there before a join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Found {
+    /// A Node object of its name.
+    pub node_object: bool,
+    /// Its kubelet ran, or tried to: a prepared node's ends at once and is started again for ever.
+    pub kubelet_running: bool,
 }
 
 /// How an action, its undoing or a node ended.

@@ -4,24 +4,24 @@
 use futures::{StreamExt as _, stream};
 
 use super::apply::{ChangeRun, courses, parallel, summary, told};
-use super::course::Course;
 use super::plan::Plan;
 use super::summary::Summary;
 use super::tokens;
 use super::verify::Sight;
 
-/// The nodes that something is left to be taken back on, in the plan's order.
-pub fn pending(run: &ChangeRun<'_>, plan: &Plan) -> Vec<String> {
+/// The nodes that something is left to be taken back on, in the plan's order, each with the places of these actions.
+pub fn pending_actions(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec<usize>)> {
     let sight = Sight::new(run);
     let courses = courses(run, &sight, plan);
-    courses.iter().filter(|course| course.is_to_be_taken_back()).map(|course| course.node.to_owned()).collect()
+    let left = courses.iter().map(|course| (course.node.to_owned(), course.pending()));
+    left.filter(|(_, actions)| !actions.is_empty()).collect()
 }
 
 /// Takes back what the journal says was done, or may have been.
 pub async fn run(run: &ChangeRun<'_>, plan: &Plan) -> Summary {
     let sight = Sight::new(run);
     let mut courses = courses(run, &sight, plan);
-    courses.retain(Course::is_to_be_taken_back);
+    courses.retain(|course| !course.pending().is_empty());
     let courses = courses.as_slice();
     run.tell(crate::ui::Event::RunStarted { hosts: courses.len() });
     let work = stream::iter(courses.iter().enumerate()).map(|(index, course)| async move {

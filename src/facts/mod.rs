@@ -61,6 +61,7 @@ mod vtep;
 pub mod wiring;
 
 pub use fact::Fact;
+pub(crate) use mountinfo::unescape as unescape_mount;
 
 use schemars::JsonSchema;
 use serde::Serialize;

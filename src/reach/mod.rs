@@ -25,6 +25,7 @@ pub use capture::ReachCapture;
 pub use cluster_info::Signed;
 pub use dial::Line;
 pub use endpoint::Endpoint;
+pub(crate) use tls::issued_by;
 pub use visit::{Bounds, Call, Visit, Visitor, Wanted};
 
 /// A stranger's words as they are kept: on one line, short, and without what looks like a secret.

@@ -104,6 +104,13 @@ impl Visitor {
         Call { capture, signed }
     }
 
+    /// Asks the kubelet on the node's loopback address how it is, and nothing else.
+    pub async fn kubelet(&self, line: Line<'_>) -> Option<HealthzCapture> {
+        let visit = self.visit(line, None);
+        visit.healthz().await;
+        visit.noted().healthz.take()
+    }
+
     /// A visit over `line`; `run` is the endpoint that the run names for the node.
     pub fn visit<'v>(&'v self, line: Line<'v>, run: Option<Candidate>) -> Visit<'v> {
         Visit {

@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use thiserror::Error;
 
 use super::replayed::{Replayed, Stage, Token};
-use super::{Entry, JOURNAL_SCHEMA, Line, Outcome};
+use super::{Entry, Found, JOURNAL_SCHEMA, Line, Outcome};
 use crate::change::plan::{PLAN_SCHEMA, Plan};
 
 const PLAN_FILE: &str = "plan.json";
@@ -146,6 +146,11 @@ impl Journal {
     /// How the node ended, unless it went on after that.
     pub fn ended(&self, node: &str) -> Option<Outcome> {
         self.replayed().ended(node).cloned()
+    }
+
+    /// What a join found on the node before it changed anything, in this process or an earlier one.
+    pub fn found(&self, node: &str) -> Option<Found> {
+        self.replayed().found(node)
     }
 
     /// The tokens that were made and are not known to be deleted.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Line, Outcome};
+use super::{Entry, Found, Line, Outcome};
 
 /// A run as its journal tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct Replayed {
 struct Node {
     actions: BTreeMap<usize, Stage>,
     ended: Option<Outcome>,
+    found: Option<Found>,
 }
 
 /// A bootstrap token that has to be deleted. Its id is no secret.
@@ -88,6 +89,11 @@ impl Replayed {
         self.nodes.get(node)?.ended.as_ref()
     }
 
+    /// What a join found on the node before it changed anything.
+    pub fn found(&self, node: &str) -> Option<Found> {
+        self.nodes.get(node)?.found
+    }
+
     /// Goes on by one line.
     pub fn take(&mut self, entry: &Entry) {
         match entry {
@@ -107,6 +113,10 @@ impl Replayed {
             }
             Entry::TokenMade { node, control_plane, id } => {
                 self.tokens.push(Token { node: node.clone(), control_plane: control_plane.clone(), id: id.clone() })
+            }
+            // What a second join of the run finds is what the first one left.
+            Entry::Found { node, found } => {
+                self.node(node).found.get_or_insert(*found);
             }
             Entry::TokenDeleted { id } => self.tokens.retain(|token| token.id != *id),
         }
@@ -183,6 +193,14 @@ mod tests {
         assert_eq!((last.stage("a", 0), last.stage("b", 0)), (&Stage::Ended(done()), &Stage::NotBegun));
         assert_eq!(last.ended("a"), Some(&failed()));
         assert!(last.stage("a", 1).is_undone() && !last.stage("a", 0).is_undone());
+    }
+
+    #[test]
+    fn what_was_there_before_the_first_join_counts() {
+        let found = |node_object| Found { node_object, kubelet_running: true };
+        let entry = |node_object| Entry::Found { node: "a".to_owned(), found: found(node_object) };
+        let replayed = replayed(&[entry(false), entry(true)]);
+        assert_eq!((replayed.found("a"), replayed.found("b")), (Some(found(false)), None));
     }
 
     #[test]

@@ -55,12 +55,14 @@ impl Info {
 /// The first cluster of a kubeconfig.
 pub(crate) struct ClusterOf {
     pub(crate) server: Fact<String>,
+    /// Its CAs in PEM.
+    pub(crate) ca_pem: Option<String>,
     ca_hashes: Fact<Vec<String>>,
 }
 
 impl ClusterOf {
     fn absent() -> Self {
-        Self { server: Fact::Absent, ca_hashes: Fact::Absent }
+        Self { server: Fact::Absent, ca_pem: None, ca_hashes: Fact::Absent }
     }
 }
 
@@ -73,15 +75,18 @@ pub(crate) fn cluster_of(kubeconfig: &str) -> ClusterOf {
             .as_ref()
             .and_then(|cluster| Fact::from_option(cluster.get(key).and_then(|value| value.as_str()).map(str::to_owned)))
     };
+    let decode = |data: &String| base64::engine::general_purpose::STANDARD.decode(data.trim()).ok();
+    let ca_pem = of("certificate-authority-data")
+        .map(|data| decode(&data).map(|pem| String::from_utf8_lossy(&pem).into_owned()));
     ClusterOf {
         server: of("server").map(|server| clip(&server, 300)),
-        ca_hashes: of("certificate-authority-data").and_then(|data| {
-            let pem = base64::engine::general_purpose::STANDARD.decode(data.trim());
-            match pem.map(|pem| ca_hashes(&certificates("cluster-info", &String::from_utf8_lossy(&pem)))) {
-                Ok(hashes) if !hashes.is_empty() => Fact::Known(hashes),
+        ca_hashes: ca_pem.as_ref().and_then(|pem| {
+            match pem.as_deref().map(|pem| ca_hashes(&certificates("cluster-info", pem))) {
+                Some(hashes) if !hashes.is_empty() => Fact::Known(hashes),
                 _ => Fact::unknown("the CA of cluster-info is no certificate"),
             }
         }),
+        ca_pem: ca_pem.known().cloned().flatten(),
     }
 }
 

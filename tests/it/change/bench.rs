@@ -278,7 +278,8 @@ impl Bench {
     /// The nodes that something is left to be taken back on.
     pub(crate) fn pending(&self, run: &Run) -> Vec<String> {
         let (journal, _) = Journal::reopen(&run.directory).unwrap();
-        undo::pending(&self.change_run(run, &journal), &run.plan)
+        let left = undo::pending_actions(&self.change_run(run, &journal), &run.plan);
+        left.into_iter().map(|(node, _)| node).collect()
     }
 }
 

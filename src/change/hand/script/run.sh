@@ -4,6 +4,8 @@ if timeout -k 1 9 true 2>/dev/null; then T="timeout -k 5 $LIMIT"
 elif timeout 9 true 2>/dev/null; then T="timeout $LIMIT"
 elif timeout -t 9 true 2>/dev/null; then T="timeout -t $LIMIT"
 else T=; fi
+# What every path lies below, for command lines of this program's own: nothing.
+export R
 printf '@@%s begin\n' "$N" >&2
 exec 4>&1
 code=$(
