@@ -36,7 +36,7 @@ impl fmt::Debug for Signed {
 }
 
 impl Signed {
-    /// Of a ConfigMap; `None` when it has no kubeconfig of a bearable size.
+    /// Of a `ConfigMap`; `None` when it has no kubeconfig of a bearable size.
     fn of(data: &Map<String, Value>) -> Option<Self> {
         let kubeconfig = data.get("kubeconfig")?.as_str().filter(|text| text.len() <= MAX_KUBECONFIG)?.to_owned();
         let signatures = data.iter().filter_map(|(key, jws)| {

@@ -19,7 +19,7 @@ const TRANSIENT: [&str; 9] = [
 ];
 
 /// The longest pause between two attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(300);
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// What one attempt ended with, as far as it matters for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]

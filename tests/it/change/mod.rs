@@ -3,6 +3,8 @@
 mod hand;
 mod apply;
 mod bench;
+pub(crate) mod api;
+mod join;
 #[allow(dead_code, reason = "what the tests of one area have no use for, those of another have")]
 pub(crate) mod node;
 mod resume;
