@@ -179,7 +179,7 @@ fn mistakes_have_their_place_and_the_right_names() {
         ("strategy: { canary: 1 }", "p.yaml:4:11: `strategy` of a playbook is for the steps", &[]),
         ("steps: [{{ step }}]", "p.yaml:4:", &["must be a single word"]),
         ("steps: [flannel", "p.yaml:4:", &["not valid YAML"]),
-        ("steps:\n\t- flannel", "p.yaml:5:1: a tab indents this line", &[]),
+        ("steps:\n\t- flannel", "p.yaml:5:2: a tab indents this line", &[]),
         ("---\nname: z", "p.yaml:4:1: not valid YAML: a second document", &[]),
     ];
     for (lines, begins, holds) in cases {

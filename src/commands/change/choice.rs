@@ -21,7 +21,7 @@ pub(super) struct Chosen {
     pub(super) read: Vec<HostId>,
 }
 
-/// Control planes that nobody named are read and not changed. Where the inventory calls no host a control plane, all hosts
+/// Control planes that are not named by their own names are read and not changed. Where the inventory calls no host a control plane, all hosts
 /// without a role are read: one of them may be it.
 pub(super) fn choose(opening: &Opening, request: &Request<'_>) -> anyhow::Result<Chosen> {
     let inventory = &opening.inventory;
@@ -31,9 +31,7 @@ pub(super) fn choose(opening: &Opening, request: &Request<'_>) -> anyhow::Result
         refuse_patterns(request.nodes, inventory)?;
     }
     let mut change = opening.hosts.clone();
-    if request.nodes.is_empty() {
-        change.retain(|host| inventory.role(*host) != Some(Role::ControlPlane));
-    }
+    change.retain(|host| inventory.role(*host) != Some(Role::ControlPlane) || named.contains(&name(host)));
     if change.is_empty() {
         let message = "no host is left to be changed: control planes are changed only when they are named";
         return Err(UsageError::new(message).into());

@@ -22,7 +22,7 @@ const MOST_BATCHES: usize = 8;
 /// Writes a plan. Nothing of it is cut: what is agreed to is seen whole.
 pub fn write(plan: &Plan, style: &Style, out: &mut impl Write) -> io::Result<()> {
     let of = |wanted: Kind| plan.nodes.iter().filter(move |node| kind(node) == wanted);
-    let said = |wanted: Kind| folded(of(wanted).map(|node| (node.node.as_str(), node_lines(&node.decision, style))));
+    let said = |wanted: Kind| folded(of(wanted).map(|node| (node.node.as_str(), node_lines(node, style))));
     for (names, lines) in said(Kind::Refused) {
         lines::write_heading(&names, "refused, nothing is done there", Tone::Fail, style, out)?;
         lines::write_all(&lines, style, out)?;
@@ -72,12 +72,12 @@ const fn kind(node: &NodePlan) -> Kind {
 }
 
 /// All that is said below a node's name; the node's own name is not in it.
-fn node_lines(decision: &Decision, style: &Style) -> Vec<Line> {
-    match decision {
+fn node_lines(node: &NodePlan, style: &Style) -> Vec<Line> {
+    match &node.decision {
         Decision::Nothing { why } => vec![Line::plain(0, why.clone(), Tone::Plain)],
         Decision::Refused { refusals } => refusals.iter().flat_map(refusal).collect(),
         Decision::Change { actions, .. } => {
-            (1..).zip(actions).flat_map(|(number, each)| action(number, each, style)).collect()
+            (1..).zip(actions).flat_map(|(number, each)| action(&node.node, number, each, style)).collect()
         }
     }
 }
@@ -92,7 +92,7 @@ fn refusal(refusal: &Refusal) -> Vec<Line> {
     lines
 }
 
-fn action(number: usize, action: &Action, style: &Style) -> Vec<Line> {
+fn action(node: &str, number: usize, action: &Action, style: &Style) -> Vec<Line> {
     let mut lines = Vec::new();
     let first = format!("{number}. {}", words::action(&action.change));
     let command = matches!(action.change, Change::Command { .. });
@@ -103,7 +103,7 @@ fn action(number: usize, action: &Action, style: &Style) -> Vec<Line> {
     });
     match &action.change {
         Change::WriteFile(file) => lines.extend(file_lines(file, style)),
-        Change::KubeadmJoin(join) => lines.extend(join_lines(join, style)),
+        Change::KubeadmJoin(join) => lines.extend(join_lines(node, join, style)),
         Change::KubeadmReset(reset) => lines.extend(reset_lines(reset, style)),
         Change::RestartService { .. } | Change::Command { .. } | Change::WaitFor { .. } => {}
     }
@@ -146,9 +146,12 @@ fn file_lines(file: &WriteFile, style: &Style) -> Vec<Line> {
     lines
 }
 
-fn join_lines(join: &Join, style: &Style) -> Vec<Line> {
+fn join_lines(node: &str, join: &Join, style: &Style) -> Vec<Line> {
+    // Nodes that keep their names are told in the same words, and so folded.
+    let name =
+        if join.node_name == node { "under its own name".to_owned() } else { format!("as node {}", join.node_name) };
     let mut how = vec![
-        format!("as node {}", join.node_name),
+        name,
         format!("with a token of its own, made on {} and deleted afterwards", join.control_plane),
         format!("kubeadm 1.{}", join.kubeadm_minor),
     ];
@@ -177,16 +180,18 @@ fn reset_lines(reset: &Reset, style: &Style) -> Vec<Line> {
     ]
 }
 
-/// `node1 alone, then batches of 2, 2, 3; stops when 1 node fails`.
+/// `in batches of 1, 2, 5: node1 first; the first failure stops the run`.
 fn order(strategy: &Strategy, changing: &[&str]) -> String {
     let sizes: Vec<usize> = batches(strategy, changing).iter().map(Vec::len).collect();
-    let mut text = if let [_] = sizes[..] {
-        format!("{} at once", nodes(changing.len()))
+    let mut text = if let [1] = sizes[..] {
+        "one node".to_owned()
+    } else if let [all] = sizes[..] {
+        format!("all {all} at once")
     } else {
         let counted: Vec<String> = sizes.iter().take(MOST_BATCHES).map(ToString::to_string).collect();
         let more = sizes.len().saturating_sub(MOST_BATCHES);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        format!("batches of {}{more}, {} first", counted.join(", "), changing[0])
+        format!("in batches of {}{more}: {} first", counted.join(", "), changing[0])
     };
     if let Some(parallel) = strategy.parallel {
         text.push_str(&format!(", at most {parallel} at the same time"));

@@ -50,7 +50,7 @@ impl Kind {
             (Self::Done, Doing::Undo) => "undone",
             (Self::Untouched, _) => "untouched",
             (Self::Refused, _) => "refused",
-            (Self::Unsettled, _) => "not known how it ended",
+            (Self::Unsettled, _) => "unsettled",
             (Self::Failed, _) => "failed",
         }
     }
@@ -159,7 +159,7 @@ fn outcome_lines(outcome: &Outcome, unreachable: bool, style: &Style) -> (Kind, 
             lines.extend(next(then));
             (Kind::Failed, lines)
         }
-        Outcome::Unsettled { why } => (Kind::Unsettled, vec![plain(why)]),
+        Outcome::Unsettled { why } => (Kind::Unsettled, vec![plain(&format!("nobody knows how it ended: {why}"))]),
     }
 }
 

@@ -117,7 +117,6 @@ fn of(playbook: &str, nodes: Vec<NodePlan>) -> Plan {
     Plan { schema: PLAN_SCHEMA, playbook: words(playbook), strategy: Strategy::default(), nodes }
 }
 
-/// Names fold only if nothing but the node's name differs, which a join has in it.
 fn joining() -> Plan {
     let unknown = Refusal {
         guard: words("time/skewed"),
@@ -190,8 +189,71 @@ fn plan_text(of: &Plan, style: Style) -> String {
 
 #[test]
 fn a_plan_says_what_is_done_why_and_how_it_is_taken_back() {
-    insta::assert_snapshot!(plan_text(&joining(), NARROW), @"");
-    insta::assert_snapshot!(plan_text(&joining(), WIDE), @"");
+    insta::assert_snapshot!(plan_text(&joining(), NARROW), @r#"
+    storagenode  refused, nothing is done there
+      kubelet/drop-in-missing: systemd starts the kubelet without a kubeconfig: it
+      has no drop-in
+         next      apt-get -o Dpkg::Options::=--force-confmiss install --reinstall
+                   kubeadm, then: seaworthy join storagenode
+      time/skewed: not known: the clock could not be read
+         next      read it, or go on with --accept-unknown time/skewed
+
+    node[1-2]  to be changed
+      1. kubeadm join 192.168.4.63:6443
+         join      under its own name · with a token of its own, made on masternode
+                   and deleted afterwards · kubeadm 1.31 · up to 3 attempts
+         CA        sha256:c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0
+                   ffee00
+         writes    /etc/kubernetes/kubelet.conf · /var/lib/kubelet/config.yaml
+         moves     /etc/kubernetes/pki/ca.crt of an earlier join out of the way
+         because   asked for by name
+         undo      take the node out of the cluster: stop the kubelet, put back
+                   every file that the join wrote, delete the Node
+      2. write /etc/cni/net.d/10-flannel.conflist
+         file      mode 0644 · owner 0:0 · 59 bytes · sha256 0123456789ab
+         replaces  nothing, the file is new
+         verify    the runtime has loaded the network cbr0
+         because   cni/config-missing: there is no CNI configuration
+         only if   cni/config-missing still fails after 2m
+         undo      remove /etc/cni/net.d/10-flannel.conflist, which is not there now
+      3. wait until node/not-ready passes, at most 5m
+
+    homelab, node[3-4]  nothing to do: it has joined
+
+    order     in batches of 1, 1: node1 first; the first failure stops the run
+    join: 6 nodes: 2 to change, 1 refused, 3 as it should be
+    "#);
+    insta::assert_snapshot!(plan_text(&joining(), WIDE), @r#"
+    storagenode  refused, nothing is done there
+      kubelet/drop-in-missing: systemd starts the kubelet without a kubeconfig: it has no drop-in
+         next      apt-get -o Dpkg::Options::=--force-confmiss install --reinstall kubeadm, then: seaworthy join storagenode
+      time/skewed: not known: the clock could not be read
+         next      read it, or go on with --accept-unknown time/skewed
+
+    node[1-2]  to be changed
+      1. kubeadm join 192.168.4.63:6443
+         join      under its own name · with a token of its own, made on masternode and deleted afterwards · kubeadm 1.31 ·
+                   up to 3 attempts
+         CA        sha256:c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00
+         writes    /etc/kubernetes/kubelet.conf · /var/lib/kubelet/config.yaml
+         moves     /etc/kubernetes/pki/ca.crt of an earlier join out of the way
+         because   asked for by name
+         undo      take the node out of the cluster: stop the kubelet, put back every file that the join wrote, delete the
+                   Node
+      2. write /etc/cni/net.d/10-flannel.conflist
+         file      mode 0644 · owner 0:0 · 59 bytes · sha256 0123456789ab
+         replaces  nothing, the file is new
+         verify    the runtime has loaded the network cbr0
+         because   cni/config-missing: there is no CNI configuration
+         only if   cni/config-missing still fails after 2m
+         undo      remove /etc/cni/net.d/10-flannel.conflist, which is not there now
+      3. wait until node/not-ready passes, at most 5m
+
+    homelab, node[3-4]  nothing to do: it has joined
+
+    order     in batches of 1, 1: node1 first; the first failure stops the run
+    join: 6 nodes: 2 to change, 1 refused, 3 as it should be
+    "#);
 }
 
 #[test]
@@ -202,7 +264,30 @@ fn equal_nodes_are_folded_and_batches_counted() {
         max_failed: Portion::Percent(20),
         ..Strategy::default()
     };
-    insta::assert_snapshot!(plan_text(&plan, NARROW), @"");
+    insta::assert_snapshot!(plan_text(&plan, NARROW), @r#"
+    node[1-8]  to be changed
+      1. write /etc/cni/net.d/10-flannel.conflist
+         file      mode 0644 · owner 0:0 · 59 bytes · sha256 0123456789ab
+         replaces  a file of 82 bytes, mode 0600, sha256 abababababab, owner 0:0
+         because   cni/conf-differs: the configuration differs from the cluster's
+         undo      put back /etc/cni/net.d/10-flannel.conflist, which is kept beside
+                   it
+      2. write /etc/sysctl.d/99-node.conf
+         file      mode 0644 · owner 0:0 · 24 bytes · sha256 0123456789ab
+         replaces  nothing, the file is new
+         because   kernel/ip-forward-off: forwarding is off
+         undo      remove /etc/sysctl.d/99-node.conf, which is not there now
+      3. run sysctl  --load /etc/sysctl.d/99-node.conf
+         because   kernel/ip-forward-off: forwarding is off
+         undo      $ sysctl -w net.ipv4.ip_forward=0
+      4. restart containerd
+         because   cni/not-loaded: not loaded on it
+         undo      IMPOSSIBLE: a restart is over
+
+    order     in batches of 1, 2, 5: node1 first; more than 20% failed nodes stop
+              the run, and so does a second failure in the same words
+    ours: 8 nodes: 8 to change, 0 refused, 0 as it should be
+    "#);
 }
 
 #[test]
@@ -220,19 +305,54 @@ fn a_reset_shows_what_it_deletes_and_what_it_keeps() {
         "reset",
         vec![change("node7", vec![action(0, Change::KubeadmReset(reset), None, "asked for by name", undo)])],
     );
-    insta::assert_snapshot!(plan_text(&plan, NARROW), @"");
+    insta::assert_snapshot!(plan_text(&plan, NARROW), @r#"
+    node7  to be changed
+      1. kubeadm reset
+         deletes   /etc/kubernetes/kubelet.conf · /var/lib/kubelet ·
+                   /etc/kubernetes/pki/ca.crt
+         keeps     mounts, looked at before and after: /mnt/media (/dev/sdb1) ·
+                   /mnt/nas (192.168.4.61:/srv)
+         because   asked for by name
+         undo      IMPOSSIBLE: kubeadm reset deletes for good; join the node again
+
+    order     one node; the first failure stops the run
+    reset: 1 node: 1 to change, 0 refused, 0 as it should be
+    "#);
 }
 
 #[test]
 fn nothing_to_do_is_said_shortly() {
     let idle = |node: &str| NodePlan { node: words(node), decision: Decision::Nothing { why: words("it has joined") } };
-    insta::assert_snapshot!(plan_text(&of("join", vec![idle("node1"), idle("node2")]), NARROW), @"");
+    insta::assert_snapshot!(plan_text(&of("join", vec![idle("node1"), idle("node2")]), NARROW), @r#"
+    node[1-2]  nothing to do: it has joined
+
+    join: 2 nodes: 0 to change, 0 refused, 2 as it should be
+    "#);
 }
 
 #[test]
 fn diffs_stand_once_for_equal_nodes() {
     let text = |style: Style| shown(|out| diff::write(&pushing(&["node1", "node2"]), &style, out));
-    insta::assert_snapshot!(text(NARROW), @"");
+    insta::assert_snapshot!(text(NARROW), @r#"
+    on node[1-2]:
+    --- /etc/cni/net.d/10-flannel.conflist
+    +++ /etc/cni/net.d/10-flannel.conflist
+    -mode 0600, owner 0:0
+    +mode 0644, owner 0:0
+    @@ -1,4 +1,4 @@
+     {
+    -  "name": "cni0",
+    -  "plugins": [{ "type": "flannel" }, { "type": "portmap" }]
+    +  "name": "cbr0",
+    +  "plugins": [{ "type": "flannel" }]
+     }
+
+    on node[1-2]:
+    --- /dev/null
+    +++ /etc/sysctl.d/99-node.conf
+    @@ -0,0 +1 @@
+    +net.ipv4.ip_forward = 1
+    "#);
     // Colour adds nothing but colour.
     let colored = text(Style { color: true, ..NARROW });
     assert_ne!(colored, text(NARROW));
@@ -246,7 +366,16 @@ fn a_file_that_cannot_be_shown_is_named_by_its_hash() {
     let before = Path::File(File { content: None, size: 300_000, ..before });
     let plan =
         of("ours", vec![change("n", vec![action(0, write("/etc/x", "a\r\nb", before), None, "r", Undo::Nothing)])]);
-    insta::assert_snapshot!(shown(|out| diff::write(&plan, &NARROW, out)), @"");
+    insta::assert_snapshot!(shown(|out| diff::write(&plan, &NARROW, out)), @r#"
+    on n:
+    --- /etc/x
+    +++ /etc/x
+    -300000 bytes that cannot be shown, sha256 abababababababababababababababababababababababababababababababab
+    @@ -0,0 +1,2 @@
+    +a\r
+    +b
+    \ No newline at end of file
+    "#);
 }
 
 fn ended() -> Summary {
@@ -284,8 +413,56 @@ fn summary_text(summary: &Summary, doing: Doing, style: Style) -> String {
 
 #[test]
 fn the_summary_names_every_node_and_what_to_type_next() {
-    insta::assert_snapshot!(summary_text(&ended(), Doing::Apply, NARROW), @"");
-    insta::assert_snapshot!(summary_text(&ended(), Doing::Undo, WIDE), @"");
+    insta::assert_snapshot!(summary_text(&ended(), Doing::Apply, NARROW), @r#"
+    node[1-2]  done
+      evidence  Ready · network cbr0 is loaded
+    node[7-8]  untouched
+    node4  refused
+      it has rebooted
+      next      plan again
+    storagenode  refused
+      kubelet/drop-in-missing: systemd starts the kubelet without a kubeconfig: it
+      has no drop-in
+      next      apt-get -o Dpkg::Options::=--force-confmiss install --reinstall
+                kubeadm, then: seaworthy join storagenode
+    node5  unsettled
+      nobody knows how it ended: the connection was lost
+    node3  failed
+      the kubelet does not answer
+      evidence  kubelet: "connection refused" · port 10248 closed
+      next      seaworthy diagnose node3
+    node6  failed
+      not reached, and so not changed: no route to host
+      evidence  kubelet: "connection refused" · port 10248 closed
+      next      seaworthy diagnose node3
+
+    stopped   2 nodes failed, and the budget allows 1
+    9 nodes: 2 done, 2 refused, 2 failed, 1 unsettled, 2 untouched
+    go on     $ seaworthy run --resume 20261122T090102Z-1f3a
+    undo      $ seaworthy undo 20261122T090102Z-1f3a
+    "#);
+    insta::assert_snapshot!(summary_text(&ended(), Doing::Undo, WIDE), @r#"
+    node[1-2]  undone
+      evidence  Ready · network cbr0 is loaded
+    node[7-8]  untouched
+    node4  refused
+      it has rebooted
+      next      plan again
+    node5  unsettled
+      nobody knows how it ended: the connection was lost
+    node3  failed
+      the kubelet does not answer
+      evidence  kubelet: "connection refused" · port 10248 closed
+      next      seaworthy diagnose node3
+    node6  failed
+      not reached, and so not changed: no route to host
+      evidence  kubelet: "connection refused" · port 10248 closed
+      next      seaworthy diagnose node3
+
+    stopped   2 nodes failed, and the budget allows 1
+    8 nodes: 2 undone, 1 refused, 2 failed, 1 unsettled, 2 untouched
+    go on     $ seaworthy undo 20261122T090102Z-1f3a
+    "#);
 }
 
 #[test]
@@ -296,7 +473,20 @@ fn an_interrupted_run_says_how_to_go_on() {
         interrupted: true,
         ..Summary::default()
     };
-    insta::assert_snapshot!(summary_text(&summary, Doing::Apply, NARROW), @"");
+    insta::assert_snapshot!(summary_text(&summary, Doing::Apply, NARROW), @r#"
+    node1  done
+    node2  untouched
+    storagenode  refused
+      kubelet/drop-in-missing: systemd starts the kubelet without a kubeconfig: it
+      has no drop-in
+      next      apt-get -o Dpkg::Options::=--force-confmiss install --reinstall
+                kubeadm, then: seaworthy join storagenode
+
+    stopped   what was running was brought to its end, and nothing else was begun
+    3 nodes: 1 done, 1 refused, 1 untouched
+    go on     $ seaworthy run --resume 20261122T090102Z-1f3a
+    undo      $ seaworthy undo 20261122T090102Z-1f3a
+    "#);
 }
 
 #[test]
@@ -353,8 +543,22 @@ fn compared() -> Vec<Compared> {
 
 #[test]
 fn before_and_after_say_what_is_gone_and_what_is_new() {
-    insta::assert_snapshot!(shown(|out| compare::write(&compared(), &NARROW, out)), @"");
-    insta::assert_snapshot!(shown(|out| compare::write(&compared(), &ASCII, out)), @"");
+    insta::assert_snapshot!(shown(|out| compare::write(&compared(), &NARROW, out)), @r#"
+    node[1-2]  not ready, no CNI config → ready, ok
+      gone      there is no CNI configuration (cni/config-missing) · the node is
+                NotReady (node/not-ready)
+    node9  prepared, ok → unreachable: no route to host
+      new       flannel is configured and does not run (flannel/subnet-env-missing)
+      left      a filesystem is full (disk/full)
+    "#);
+    insta::assert_snapshot!(shown(|out| compare::write(&compared(), &ASCII, out)), @r#"
+    node[1-2]  not ready, no CNI config -> ready, ok
+      gone      there is no CNI configuration (cni/config-missing) | the node is
+                NotReady (node/not-ready)
+    node9  prepared, ok -> unreachable: no route to host
+      new       flannel is configured and does not run (flannel/subnet-env-missing)
+      left      a filesystem is full (disk/full)
+    "#);
 }
 
 /// A plan in which every text of a node's tries to be something else.
@@ -382,7 +586,7 @@ fn nothing_from_a_node_acts_on_the_terminal_or_leaves_its_line() {
     let mut lied = compared();
     lied[0].node.clone_from(&evil);
     lied[0].gone[0].title.clone_from(&evil);
-    for style in [NARROW, ASCII, WIDE, Style { width: 20, ..NARROW }] {
+    for style in [NARROW, ASCII, WIDE, Style { width: 40, ..NARROW }] {
         let text = shown(|out| {
             plan::write(&plan, &style, out)?;
             summary::write(Ended { run: "r", plan: &plan, summary: &summary, doing: Doing::Apply }, &style, out)?;

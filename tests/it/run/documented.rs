@@ -14,8 +14,8 @@ fn every_example_is_a_playbook_and_every_step_has_one_or_is_in_one() {
     let mut steps = Vec::new();
     let examples: Vec<&str> = PAGE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     for example in &examples {
-        let playbook =
-            parse("docs/playbooks.md", example.as_bytes(), &around).unwrap_or_else(|error| panic!("{error}\n{example}"));
+        let playbook = parse("docs/playbooks.md", example.as_bytes(), &around)
+            .unwrap_or_else(|error| panic!("{error}\n{example}"));
         steps.extend(playbook.steps.iter().map(seaworthy::playbook::Step::name));
     }
     assert!(examples.len() > STEPS.len(), "{} examples", examples.len());

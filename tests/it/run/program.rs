@@ -151,11 +151,13 @@ fn a_plan_that_is_only_shown_leaves_nothing_behind() {
     let names: Vec<&str> = fleet.nodes().iter().map(|node| node.name.as_str()).collect();
     let (control_plane, worker) = (names[0], names[1]);
     let output = place.run(&["join", control_plane, worker, "--check", "-i", "fleet.yaml", "-o", "json"]);
-    let plan: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)));
+    let plan: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)));
     assert_eq!((&plan["schema"], &plan["playbook"]), (&"seaworthy/plan/v1".into(), &"join".into()));
     assert_eq!(output.status.code(), Some(2), "a control plane was named: {}", text(&output));
     let decision = |name: &str| {
-        plan["nodes"].as_array().unwrap().iter().find(|node| node["node"] == name).unwrap()["decision"]["decision"].clone()
+        plan["nodes"].as_array().unwrap().iter().find(|node| node["node"] == name).unwrap()["decision"]["decision"]
+            .clone()
     };
     assert_eq!(decision(control_plane), "refused", "{plan}");
     assert!(plan["result"].is_null());
