@@ -26,7 +26,7 @@ use crate::change::plan::{Decision, Plan};
 use crate::change::steps::PlanOptions;
 use crate::change::summary::Summary;
 use crate::checks::Checks;
-use crate::cli::{AroundArgs, ChangeArgs, JoinOptions, PlanFormat};
+use crate::cli::{AroundArgs, ChangeArgs, ConsentArgs, JoinOptions, PlanFormat};
 use crate::config;
 use crate::exit::ExitCode;
 use crate::fleet::{self, Assessed};
@@ -40,7 +40,7 @@ use crate::report::model::{Outcome, Report};
 use crate::run::{RunFile, Writer};
 use crate::ui::{Event, Events};
 
-pub(super) use again::{go_on, undo};
+pub(super) use again::{Earlier, go_on, undo};
 
 /// For a whole run that changes nodes, unless told otherwise: joins take minutes each, and batches follow each other.
 const RUN_DEADLINE: Duration = Duration::from_hours(12);
@@ -83,7 +83,7 @@ pub(super) fn start(
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    let ask = Ask::of(request.how, request.output)?;
+    let ask = Ask::of(request.how.consent, request.output)?;
     choice::tailor(&mut opening.playbook, request, context)?;
     let chosen = choice::choose(&opening, request)?;
     opening.warnings.extend(choice::unknown_guards(&request.how.accept_unknown, &opening.checks));
@@ -127,7 +127,7 @@ fn bounds(around: &AroundArgs, config: &config::Loaded) -> Bounds {
 
 /// What is asked before anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
+pub(super) enum Ask {
     /// Nothing is changed at all.
     Only,
     First,
@@ -136,13 +136,10 @@ enum Ask {
 
 impl Ask {
     /// Where nobody can be asked, that is said before anything is read.
-    fn of(how: &ChangeArgs, output: PlanFormat) -> anyhow::Result<Self> {
-        if how.check { Ok(Self::Only) } else { Self::unless(how.yes, output) }
-    }
-
-    fn unless(yes: bool, output: PlanFormat) -> anyhow::Result<Self> {
+    pub(super) fn of(consent: ConsentArgs, output: PlanFormat) -> anyhow::Result<Self> {
         let problem = match output {
-            _ if yes => return Ok(Self::Not),
+            _ if consent.check => return Ok(Self::Only),
+            _ if consent.yes => return Ok(Self::Not),
             PlanFormat::Json => "with -o json there is nobody to ask",
             PlanFormat::Text if !common::has_terminal() => "there is no terminal to ask on",
             PlanFormat::Text => return Ok(Self::First),
@@ -218,7 +215,7 @@ impl Order {
         }
         let before = fleet::assess(&self.file, &records, &self.checks, &BTreeMap::new());
         choice::leave_out_control_planes(&mut self.options, &before.report);
-        let states = engine::look(&work.fleet, &self.playbook, &before, &self.options.nodes).await;
+        let states = engine::look(&work.fleet, &self.playbook, &before, &self.checks, &self.options.nodes).await;
         let plan = crate::change::steps::plan(&self.playbook, &self.options, &before, &states, &self.checks);
         let unread = unread(&before, &plan);
         let seen = code_of_plan(&plan, &unread);
@@ -235,9 +232,10 @@ impl Order {
         }
         let journal = Journal::create(&directory, &plan)?;
         let accepted = &self.options.accept_unknown;
-        let summary = engine::go(Course::Apply, &self.file, &journal, &work.fleet, &self.checks, &plan, accepted).await;
-        let run = self.file.id.clone();
-        let changed = Changed { run: &run, directory: &directory, plan: &plan, summary: &summary, doing: Doing::Apply };
+        let run = engine::run_of(&self.file, &journal, &work.fleet, &self.checks, accepted);
+        let summary = engine::go(Course::Apply, &run, &plan).await;
+        let changed =
+            Changed { run: &self.file.id, directory: &directory, plan: &plan, summary: &summary, doing: Doing::Apply };
         work.tell_end(&changed, &before.report, &self.file, &self.checks, self.show).await?;
         self.finish(work);
         Ok(summary_text::exit_code(&plan, &summary, &unread))

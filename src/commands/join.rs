@@ -1,8 +1,8 @@
 //! `seaworthy join NODE…`: the playbook `join`.
 
 use super::Context;
-use super::change::{self, Request};
-use crate::cli::JoinArgs;
+use super::change::{self, Ask, Earlier, Request};
+use crate::cli::{ChangeArgs, JoinArgs};
 use crate::exit::ExitCode;
 use crate::playbook::load::JOIN;
 
@@ -12,7 +12,9 @@ pub(super) fn run(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     if let Some(run) = &args.resume {
-        return change::go_on(run, args.change.yes, args.output, &args.around, context, quit);
+        let (ChangeArgs { consent, accept_unknown, .. }, output) = (&args.change, args.output);
+        let earlier = Earlier { run, ask: Ask::of(*consent, output)?, accept_unknown, output, around: &args.around };
+        return change::go_on(&earlier, context, quit);
     }
     let request = Request {
         command: "join",

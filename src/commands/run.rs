@@ -1,12 +1,12 @@
 //! `seaworthy run FILE|NAME [NODE…]`: any playbook. `sweep`, `preflight`, `join`, `flannel push` and `reset` are short names of
 //! built-in ones.
 
-use super::change::{self, Request};
+use super::change::{self, Ask, Earlier, Request};
 use super::common::UsageError;
 use super::opening::{Asked, Opening};
 use super::sweep::{self, Purpose, Reading};
 use super::{Context, hosts};
-use crate::cli::{PlanFormat, RunArgs};
+use crate::cli::{ChangeArgs, PlanFormat, RunArgs};
 use crate::exit::ExitCode;
 use crate::playbook::load::PRE_UPGRADE;
 use crate::report::Format;
@@ -17,7 +17,10 @@ pub(super) fn run(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     if let Some(run) = &args.resume {
-        return change::go_on(run, args.change.yes, plan_format(args.output)?, &args.around, context, quit);
+        let ChangeArgs { consent, accept_unknown, .. } = &args.change;
+        let output = plan_format(args.output)?;
+        let earlier = Earlier { run, ask: Ask::of(*consent, output)?, accept_unknown, output, around: &args.around };
+        return change::go_on(&earlier, context, quit);
     }
     let playbook = args.playbook.as_deref().unwrap_or_default();
     let config = hosts::configuration(context.environment)?;

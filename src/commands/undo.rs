@@ -1,7 +1,7 @@
 //! `seaworthy undo RUN`: takes back what a run changed.
 
 use super::Context;
-use super::change;
+use super::change::{self, Ask, Earlier};
 use crate::cli::UndoArgs;
 use crate::exit::ExitCode;
 
@@ -10,5 +10,7 @@ pub(super) fn run(
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    change::undo(&args.run, args.yes, args.output, &args.around, context, quit)
+    let UndoArgs { run, consent, output, around } = args;
+    let ask = Ask::of(*consent, *output)?;
+    change::undo(&Earlier { run, ask, accept_unknown: &[], output: *output, around }, context, quit)
 }

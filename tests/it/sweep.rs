@@ -343,8 +343,7 @@ fn completions_manual_and_schema_are_printed() {
         (&["man"], ".TH seaworthy"),
         (&["completions", "bash"], "accept-unknown"),
         (&["man"], "seaworthy\\-join(1)"),
-        (&["schema"], "seaworthy/v1"),
-        (&["schema", "report"], "\"title\": \"Report\""),
+        (&["schema"], "\"title\": \"Report\""),
         (&["schema", "join-log"], "\"title\": \"JoinLog\""),
         (&["schema", "plan"], "\"title\": \"Document\""),
     ] {

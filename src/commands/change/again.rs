@@ -20,39 +20,42 @@ use crate::report::change::summary::Doing;
 use crate::report::change::{plan as plan_text, summary as summary_text};
 use crate::run::{self, Saved};
 
+/// An earlier run as asked for.
+pub(in crate::commands) struct Earlier<'a> {
+    /// As typed: an id, the beginning of one, a directory, or `last`.
+    pub(in crate::commands) run: &'a str,
+    pub(in crate::commands) ask: Ask,
+    /// Guards whose unknown is accepted.
+    pub(in crate::commands) accept_unknown: &'a [String],
+    pub(in crate::commands) output: PlanFormat,
+    pub(in crate::commands) around: &'a AroundArgs,
+}
+
 /// Goes on with a run that was cut off.
 pub(in crate::commands) fn go_on(
-    run: &str,
-    yes: bool,
-    output: PlanFormat,
-    around: &AroundArgs,
+    earlier: &Earlier<'_>,
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    take_up(run, Ask::unless(yes, output)?, Course::Resume, output, around, context, quit)
+    take_up(earlier, Course::Resume, context, quit)
 }
 
 /// Takes back what a run changed.
 pub(in crate::commands) fn undo(
-    run: &str,
-    yes: bool,
-    output: PlanFormat,
-    around: &AroundArgs,
+    earlier: &Earlier<'_>,
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    take_up(run, Ask::unless(yes, output)?, Course::Undo, output, around, context, quit)
+    take_up(earlier, Course::Undo, context, quit)
 }
 
 fn take_up(
-    wanted: &str,
-    ask: Ask,
+    earlier: &Earlier<'_>,
     course: Course,
-    output: PlanFormat,
-    around: &AroundArgs,
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
+    let Earlier { run: wanted, ask, accept_unknown: accepted, output, around } = *earlier;
     let config = hosts::configuration(context.environment)?;
     let directory = find(wanted, around, &config, context)?;
     let saved = Saved::load(&directory)?;
@@ -66,15 +69,29 @@ fn take_up(
     let show = Show { output, diff: false };
     with_fleet(planned, bounds(around, &config), chosen.warnings, context, quit, async |work| {
         let (file, plan) = (&saved.run, &kept.plan);
-        if let (PlanFormat::Text, Course::Resume) = (output, course) {
-            let style = common::style(context.terminal, context.environment);
-            work.print(|mut out, _| plan_text::write(plan, &style, &mut out))?;
+        let run = engine::run_of(file, &journal, &work.fleet, &checks, accepted);
+        let left = if course == Course::Undo { engine::left_to_undo(&run, plan) } else { Vec::new() };
+        let nodes =
+            if course == Course::Undo { left.iter().map(|(node, _)| node.clone()).collect() } else { changing(plan) };
+        if nodes.is_empty() {
+            work.say("nothing is left to be done");
+            return Ok(ExitCode::Ok);
         }
-        if ask == Ask::First && !common::confirm(&question(course, &file.id, plan), &work.events) {
+        if output == PlanFormat::Text {
+            let style = common::style(context.terminal, context.environment);
+            work.print(|mut out, _| match course {
+                Course::Undo => plan_text::write_undo(plan, &left, &style, &mut out),
+                Course::Apply | Course::Resume => plan_text::write(plan, &style, &mut out),
+            })?;
+        }
+        if ask == Ask::Only {
+            return Ok(ExitCode::Problems);
+        }
+        if ask == Ask::First && !common::confirm(&question(course, &file.id, plan, &nodes), &work.events) {
             work.say("nothing was changed");
             return Ok(ExitCode::Problems);
         }
-        let summary = engine::go(course, file, &journal, &work.fleet, &checks, plan, &[]).await;
+        let summary = engine::go(course, &run, plan).await;
         let doing = if course == Course::Undo { Doing::Undo } else { Doing::Apply };
         let changed = Changed { run: &file.id, directory: &directory, plan, summary: &summary, doing };
         let before = fleet::assess(file, &saved.records, &checks, &BTreeMap::new()).report;
@@ -101,17 +118,21 @@ fn find(wanted: &str, around: &AroundArgs, config: &config::Loaded, context: &Co
 
 /// The hosts that the run read, as the inventory knows them now. Those that it was to change have to be there.
 fn hosts_of(saved: &Saved, plan: &Plan, inventory: &Inventory) -> anyhow::Result<Vec<HostId>> {
-    let changed = plan.nodes.iter().filter(|node| matches!(node.decision, Decision::Change { .. }));
-    if let Some(gone) = changed.map(|node| &node.node).find(|name| inventory.host(name).is_none()) {
+    if let Some(gone) = changing(plan).into_iter().find(|name| inventory.host(name).is_none()) {
         let message = format!("the run {} changed {gone}, which the inventory does not have", saved.run.id);
         return Err(UsageError::new(format!("{message}; name the inventory of that run with -i")).into());
     }
     Ok(saved.run.hosts.iter().filter_map(|host| inventory.host(&host.name)).collect())
 }
 
-fn question(course: Course, run: &str, plan: &Plan) -> String {
-    let nodes = plan.nodes.iter().filter(|node| matches!(node.decision, Decision::Change { .. }));
-    let names = crate::names::folded(nodes.map(|node| node.node.as_str()));
+/// The nodes that the plan changes.
+fn changing(plan: &Plan) -> Vec<String> {
+    let changed = plan.nodes.iter().filter(|node| matches!(node.decision, Decision::Change { .. }));
+    changed.map(|node| node.node.clone()).collect()
+}
+
+fn question(course: Course, run: &str, plan: &Plan, nodes: &[String]) -> String {
+    let names = crate::names::folded(nodes.iter().map(String::as_str));
     let what = if course == Course::Undo { "take back what" } else { "go on with what" };
     format!("{what} the run {run} ({}) does on {names}? [y/N] ", plan.playbook)
 }

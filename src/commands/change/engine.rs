@@ -9,11 +9,12 @@ use crate::change::hand::{Hand, Look};
 use crate::change::journal::file::Journal;
 use crate::change::observe_paths::{Content, wanted};
 use crate::change::plan::Plan;
+use crate::change::resume;
 use crate::change::state::State;
 use crate::change::summary::Summary;
-use crate::change::{resume, undo};
+use crate::change::undo;
 use crate::checks::Checks;
-use crate::collect::Host;
+use crate::collect::{Collector, Host};
 use crate::commands::common::Fleet;
 use crate::fleet::Assessed;
 use crate::playbook::Playbook;
@@ -29,52 +30,67 @@ pub(super) enum Course {
 }
 
 /// Looks at what the plan is made from: the paths that the playbook's steps touch. Nothing is changed. A node that could not be
-/// looked at is left out, which the plan refuses; why, is told.
+/// looked at is left out and warned about; the plan refuses it.
 pub(super) async fn look(
     fleet: &Fleet,
     playbook: &Playbook,
     assessed: &Assessed,
+    checks: &Checks,
     nodes: &[String],
 ) -> BTreeMap<String, State> {
-    let asked = nodes.iter().filter_map(|name| {
-        let host = fleet.hosts.iter().find(|host| host.target.name == *name)?;
-        let facts = assessed.report.nodes.iter().find(|node| node.name == *name)?.facts.as_ref()?;
-        let paths = wanted(playbook, facts);
-        let looks = paths.into_iter().map(|(path, content)| Look { path, content: content == Content::Brought });
-        Some((host, looks.collect::<Vec<Look>>()))
-    });
-    let asked: Vec<_> = asked.collect();
-    let looked = stream::iter(asked).map(|(host, looks)| async move {
+    let hosts = fleet.hosts.iter().filter(|host| nodes.contains(&host.target.name));
+    let looks = stream::iter(hosts).map(|host| async move {
         let name = host.target.name.clone();
-        match look_at(fleet, host, &looks).await {
-            Ok(state) => Some((name, state)),
+        let wanted = wanted(playbook, assessed, checks, &name);
+        let paths: Vec<Look> =
+            wanted.into_iter().map(|(path, content)| Look { path, content: content == Content::Brought }).collect();
+        (name, look_at(&fleet.collector, host, &paths).await)
+    });
+    let found: Vec<(String, Result<State, String>)> = looks.buffer_unordered(fleet.width.max(1)).collect().await;
+    let mut states = BTreeMap::new();
+    for (name, state) in found {
+        match state {
+            Ok(state) => {
+                states.insert(name, state);
+            }
             Err(why) => {
-                fleet.collector.events.send(Event::Warning(format!("{name}: not looked at: {why}")));
-                None
+                fleet.collector.events.send(Event::Warning(format!("{name}: its files could not be looked at: {why}")))
             }
         }
-    });
-    looked.buffer_unordered(fleet.width.max(1)).filter_map(async |found| found).collect().await
+    }
+    states
 }
 
-async fn look_at(fleet: &Fleet, host: &Host, looks: &[Look]) -> Result<State, String> {
-    let opened = fleet.collector.open(host).await.map_err(|(failure, _)| failure.message)?;
-    let state = Hand::new(opened.line(), host.target.sudo.as_ref()).look(looks).await;
+async fn look_at(collector: &Collector, host: &Host, paths: &[Look]) -> Result<State, String> {
+    let opened = collector.open(host).await.map_err(|(failure, _)| failure.message)?;
+    let looked = Hand::new(opened.line(), host.target.sudo.as_ref()).look(paths).await;
     opened.close().await;
-    state.map_err(|error| error.to_string())
+    looked.map_err(|error| error.to_string())
 }
 
 /// Applies a plan, goes on with it, or takes it back.
-pub(super) async fn go(
-    course: Course,
-    file: &RunFile,
-    journal: &Journal,
-    fleet: &Fleet,
-    checks: &Checks,
-    plan: &Plan,
-    accept_unknown: &[String],
-) -> Summary {
-    let run = ChangeRun {
+pub(super) async fn go(course: Course, run: &ChangeRun<'_>, plan: &Plan) -> Summary {
+    match course {
+        Course::Apply => apply::run(run, plan).await,
+        Course::Resume => resume::run(run, plan).await,
+        Course::Undo => undo::run(run, plan).await,
+    }
+}
+
+/// The nodes that something is left to be taken back on, each with the places of these actions.
+pub(super) fn left_to_undo(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec<usize>)> {
+    undo::pending_actions(run, plan)
+}
+
+/// What all three work with.
+pub(super) fn run_of<'r>(
+    file: &'r RunFile,
+    journal: &'r Journal,
+    fleet: &'r Fleet,
+    checks: &'r Checks,
+    accept_unknown: &'r [String],
+) -> ChangeRun<'r> {
+    ChangeRun {
         file,
         journal,
         collector: &fleet.collector,
@@ -84,10 +100,5 @@ pub(super) async fn go(
         width: fleet.width,
         stop: &fleet.stop,
         waits: Waits::default(),
-    };
-    match course {
-        Course::Apply => apply::run(&run, plan).await,
-        Course::Resume => resume::run(&run, plan).await,
-        Course::Undo => undo::run(&run, plan).await,
     }
 }

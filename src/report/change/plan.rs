@@ -56,6 +56,35 @@ pub fn write(plan: &Plan, style: &Style, out: &mut impl Write) -> io::Result<()>
     lines::write_all(&[Line::plain(0, closing, Tone::Heading)], style, out)
 }
 
+/// Writes what is left to be taken back: each node with the places of these actions, the last one first.
+pub fn write_undo(plan: &Plan, left: &[(String, Vec<usize>)], style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let said = left.iter().filter_map(|(name, places)| {
+        let node = plan.nodes.iter().find(|node| node.node == *name)?;
+        let Decision::Change { actions, .. } = &node.decision else { return None };
+        let undone = places.iter().rev().filter_map(|place| Some((*place, actions.get(*place)?)));
+        Some((name.as_str(), undone.flat_map(|(place, action)| undo_lines(place + 1, action)).collect::<Vec<Line>>()))
+    });
+    for (names, lines) in folded(said) {
+        lines::write_heading(&names, "to be taken back", Tone::Warn, style, out)?;
+        lines::write_all(&lines, style, out)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn undo_lines(number: usize, action: &Action) -> Vec<Line> {
+    let mut lines = vec![Line::plain(INDENT, format!("{number}. {}", words::action(&action.change)), Tone::Plain)];
+    lines.extend(undo_line(&action.undo));
+    lines
+}
+
+fn undo_line(undo: &Undo) -> Option<Line> {
+    match undo {
+        Undo::Command { run } => Some(Line::command(DEEPER, "undo", run)),
+        undo => words::undo(undo).map(|words| Line::keyed(DEEPER, "undo", words)),
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Refused,
@@ -118,10 +147,7 @@ fn action(node: &str, number: usize, action: &Action, style: &Style) -> Vec<Line
     for Condition::StillFails { check, after } in &action.only_if {
         lines.push(Line::keyed(DEEPER, "only if", format!("{check} still fails after {}", duration::exact(*after))));
     }
-    match &action.undo {
-        Undo::Command { run } => lines.push(Line::command(DEEPER, "undo", run)),
-        undo => lines.extend(words::undo(undo).map(|words| Line::keyed(DEEPER, "undo", words))),
-    }
+    lines.extend(undo_line(&action.undo));
     lines
 }
 

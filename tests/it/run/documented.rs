@@ -18,7 +18,6 @@ fn every_example_is_a_playbook_and_every_step_has_one_or_is_in_one() {
             .unwrap_or_else(|error| panic!("{error}\n{example}"));
         steps.extend(playbook.steps.iter().map(seaworthy::playbook::Step::name));
     }
-    assert!(examples.len() > STEPS.len(), "{} examples", examples.len());
     for step in STEPS {
         assert!(steps.contains(step), "no example has the step {step}");
         assert!(PAGE.contains(&format!("\n### {step}\n")), "no chapter is about the step {step}");
@@ -40,9 +39,8 @@ fn the_published_schema_is_the_one_of_the_types() {
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(SCHEMA_FILE, &current).unwrap();
     }
-    let published = std::fs::read_to_string(SCHEMA_FILE).unwrap();
     assert!(
-        published == current,
+        std::fs::read_to_string(SCHEMA_FILE).is_ok_and(|published| published == current),
         "docs/schema/plan-v1.json is not what the types say. Fields may be added under this version and never removed or \
          renamed; if that is what you did: UPDATE_SCHEMA=1 cargo test --test it published_schema"
     );
