@@ -106,11 +106,6 @@ impl<'r> Course<'r> {
         (0..self.actions.len()).filter(|index| self.is_pending(*index)).collect()
     }
 
-    /// The places of its actions that are left to be taken back.
-    pub(super) fn pending(&self) -> Vec<usize> {
-        (0..self.actions.len()).filter(|index| self.is_pending(*index)).collect()
-    }
-
     fn is_pending(&self, index: usize) -> bool {
         if self.actions[index].undo == Undo::Nothing {
             return false;

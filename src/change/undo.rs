@@ -17,14 +17,6 @@ pub fn pending_actions(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec<usi
     left.filter(|(_, actions)| !actions.is_empty()).collect()
 }
 
-/// The same with the places of the actions, from 0.
-pub fn pending_actions(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec<usize>)> {
-    let sight = Sight::new(run);
-    let courses = courses(run, &sight, plan);
-    let left = courses.iter().map(|course| (course.node.to_owned(), course.pending()));
-    left.filter(|(_, actions)| !actions.is_empty()).collect()
-}
-
 /// Takes back what the journal says was done, or may have been.
 pub async fn run(run: &ChangeRun<'_>, plan: &Plan) -> Summary {
     let sight = Sight::new(run);

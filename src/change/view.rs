@@ -116,9 +116,11 @@ impl<'a> View<'a> {
     /// What fails on the control planes of the node's cluster, with the control plane's name.
     pub fn faults_of_control_planes(&self) -> impl Iterator<Item = (&'a str, &'a Finding)> {
         let (assessed, members) = (self.fleet.assessed, &self.cluster.members);
-        let control_planes = assessed.report.nodes.iter().filter(move |node| {
-            node.roles.contains(&Role::ControlPlane) && members.contains_key(&node.name)
-        });
+        let control_planes = assessed
+            .report
+            .nodes
+            .iter()
+            .filter(move |node| node.roles.contains(&Role::ControlPlane) && members.contains_key(&node.name));
         control_planes.flat_map(|node| {
             let all = assessed.findings.get(&node.name).map_or(&[][..], Vec::as_slice);
             let failing = all.iter().filter(|finding| finding.verdict == Verdict::Fail);

@@ -215,7 +215,7 @@ impl Order {
         }
         let before = fleet::assess(&self.file, &records, &self.checks, &BTreeMap::new());
         choice::leave_out_control_planes(&mut self.options, &before.report);
-        let states = engine::look(&work.fleet, &self.playbook, &before, &self.checks, &self.options.nodes).await;
+        let states = engine::look(&work.fleet, &self.playbook, &before, &self.options.nodes).await;
         let plan = crate::change::steps::plan(&self.playbook, &self.options, &before, &states, &self.checks);
         let unread = unread(&before, &plan);
         let seen = code_of_plan(&plan, &unread);

@@ -35,13 +35,17 @@ pub(super) async fn look(
     fleet: &Fleet,
     playbook: &Playbook,
     assessed: &Assessed,
-    checks: &Checks,
     nodes: &[String],
 ) -> BTreeMap<String, State> {
     let hosts = fleet.hosts.iter().filter(|host| nodes.contains(&host.target.name));
-    let looks = stream::iter(hosts).map(|host| async move {
+    // Of a node that was not read nobody knows where to look.
+    let read = hosts.filter_map(|host| {
+        let node = assessed.report.nodes.iter().find(|node| node.name == host.target.name)?;
+        Some((host, wanted(playbook, node.facts.as_ref()?)))
+    });
+    let read: Vec<_> = read.collect();
+    let looks = stream::iter(read).map(|(host, wanted)| async move {
         let name = host.target.name.clone();
-        let wanted = wanted(playbook, assessed, checks, &name);
         let paths: Vec<Look> =
             wanted.into_iter().map(|(path, content)| Look { path, content: content == Content::Brought }).collect();
         (name, look_at(&fleet.collector, host, &paths).await)

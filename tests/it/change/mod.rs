@@ -1,9 +1,9 @@
 //! Changes: what is done to nodes, under real shells below temporary roots and against pretended nodes.
 
-mod hand;
+pub(crate) mod api;
 mod apply;
 mod bench;
-pub(crate) mod api;
+mod hand;
 mod join;
 #[allow(dead_code, reason = "what the tests of one area have no use for, those of another have")]
 pub(crate) mod node;

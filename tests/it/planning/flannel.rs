@@ -204,7 +204,10 @@ fn only_in_a_cluster_of_one_flannel() {
     };
     assert_eq!(sets(&["kube-flannel", "kube-system"]), [two]);
     assert_eq!(sets(&["kube-system", "kube-system"]), Vec::<String>::new(), "one for each architecture");
-    assert_eq!(after(|judged| judged.assessed.clusters[0].flannel_daemonsets = Fact::unknown("x")), [format!("{two}?")]);
+    assert_eq!(
+        after(|judged| judged.assessed.clusters[0].flannel_daemonsets = Fact::unknown("x")),
+        [format!("{two}?")]
+    );
 }
 
 #[test]
