@@ -11,7 +11,7 @@ use crate::probe::{Nonce, redact};
 
 /// Bytes of a command's standard output that are kept; the rest is read and dropped on the node.
 const OUTPUT_CAP: &str = "1048576";
-const RESTART_DEADLINE: Duration = Duration::from_secs(240);
+const RESTART_DEADLINE: Duration = Duration::from_mins(4);
 /// For the way there and back.
 const MARGIN: Duration = Duration::from_secs(20);
 

@@ -8,7 +8,7 @@ use super::{Answer, Hand, HandError, path, word};
 use crate::change::plan::WriteFile;
 use crate::change::state::Path;
 
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// What a write came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

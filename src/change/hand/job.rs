@@ -12,7 +12,7 @@ use super::{Hand, HandError, word};
 use crate::probe::strip;
 
 const COMMON: &str = include_str!("script/job-common.sh");
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Something to run.
 #[derive(Debug)]

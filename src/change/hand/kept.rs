@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::script::Script;
 use super::{Hand, HandError, path, word};
 
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 impl Hand<'_> {
     /// Copies these files, links and directories to `/var/lib/seaworthy/RUN`, and notes which of them are not there. Whole or not at

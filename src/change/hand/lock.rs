@@ -15,7 +15,7 @@ use crate::ssh::{ExecOutcome, Live};
 /// Far below the minute after which the node takes the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// For as long as a run may take.
-const EVER: Duration = Duration::from_secs(30 * 86_400);
+const EVER: Duration = Duration::from_hours(30 * 24);
 /// For what an earlier connection left running.
 const PATIENCE: Duration = Duration::from_secs(90);
 

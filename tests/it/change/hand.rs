@@ -19,7 +19,6 @@ use seaworthy::ssh::Session;
 use sha2::{Digest as _, Sha256};
 
 use super::node::{Fleet, Node};
-use crate::ssh::support::Client;
 
 const RUN: &str = "20250910T134128Z-4242";
 const CONFLIST: &str = "/etc/cni/net.d/10-flannel.conflist";
@@ -39,7 +38,6 @@ fn shells() -> Vec<PathBuf> {
 struct Bench {
     fleet: Fleet,
     session: Session,
-    _client: Client,
 }
 
 impl Bench {
@@ -52,8 +50,8 @@ impl Bench {
     }
 
     async fn of(fleet: Fleet) -> Self {
-        let (client, session) = fleet.connect("w1").await;
-        Self { fleet, session, _client: client }
+        let (_, session) = fleet.connect("w1").await;
+        Self { fleet, session }
     }
 
     fn node(&self) -> &Node {
@@ -66,8 +64,7 @@ impl Bench {
 
     /// A new connection after one that was lost.
     async fn connect_again(&mut self) {
-        let (client, session) = self.fleet.connect("w1").await;
-        (self._client, self.session) = (client, session);
+        self.session = self.fleet.connect("w1").await.1;
     }
 
     async fn look(&self, path: &str) -> state::Path {
@@ -101,7 +98,7 @@ impl Bench {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// Why and what next of a no.

@@ -23,35 +23,27 @@
 //! It works in blocking tests and in async ones: the servers have threads of their own. When the fleet is dropped, what its nodes
 //! still run is killed.
 
+mod answer;
+mod furnish;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::keys::PublicKey;
-use seaworthy::demo::{self, Behaviour, Plan, State};
+use seaworthy::demo::State;
 use seaworthy::ssh::Session;
-use seaworthy::target::Role;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::ssh::support::{Client, connect, new_key, write_key};
-
-/// The stub programs.
-const STUBS: [(&str, &str); 6] = [
-    ("kubeadm", include_str!("stubs/kubeadm")),
-    ("systemctl", include_str!("stubs/systemctl")),
-    ("systemd-run", include_str!("stubs/systemd-run")),
-    ("kubectl", include_str!("stubs/kubectl")),
-    ("crictl", include_str!("stubs/crictl")),
-    ("sudo", include_str!("stubs/sudo")),
-];
 
 /// What joining workers are told.
 pub(crate) const ENDPOINT: &str = "10.20.1.1:6443";
@@ -131,10 +123,10 @@ impl Fleet {
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut nodes = BTreeMap::new();
-        let (mut hosts, mut known) = ([String::new(), String::new()], String::new());
+        let (mut hosts, mut known) = ([Vec::new(), Vec::new()], Vec::new());
         for (index, (name, root)) in members.into_iter().enumerate() {
             let node_dir = root.parent().unwrap().to_owned();
-            furnish(&name, &root, &shared, index == 0, shell);
+            furnish::furnish(&name, &root, &shared, index == 0, shell);
             let node = Arc::new(Node {
                 name: name.clone(),
                 index,
@@ -152,26 +144,15 @@ impl Fleet {
             let host_key = new_key();
             let public = host_key.public_key().to_openssh().unwrap();
             let port = runtime.block_on_or_spawn(server::listen(Arc::clone(&node), host_key));
-            hosts[usize::from(index > 0)] +=
-                &format!("        {name}: {{ ansible_host: 127.0.0.1, ansible_port: {port} }}\n");
-            known += &format!("[127.0.0.1]:{port} {public}\n");
+            hosts[usize::from(index > 0)].push((name.clone(), port));
+            known.push(format!("[127.0.0.1]:{port} {public}\n"));
             fs::write(node.dir.join("port"), port.to_string()).unwrap();
             nodes.insert(name, node);
         }
         let known_hosts = dir.path().join("known_hosts");
-        fs::write(&known_hosts, known).unwrap();
+        fs::write(&known_hosts, known.concat()).unwrap();
         let key_file = write_key(dir.path(), "id", &key.key);
-        let [control, workers] = hosts;
-        let options = format!(
-            "-F none -o UserKnownHostsFile={} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes \
-             -o IdentitiesOnly=yes -o IdentityAgent=none",
-            known_hosts.display()
-        );
-        let inventory = format!(
-            "all:\n  vars:\n    ansible_user: root\n    ansible_ssh_private_key_file: {}\n    ansible_ssh_common_args: {options}\n  \
-             children:\n    control_plane:\n      hosts:\n{control}    workers:\n      hosts:\n{workers}",
-            key_file.display(),
-        );
+        let inventory = furnish::inventory(&hosts, &key_file, &known_hosts);
         fs::write(dir.path().join("inventory.yaml"), inventory).unwrap();
         Self { dir, nodes, key, runtime: Some(runtime) }
     }
@@ -234,58 +215,6 @@ impl BlockOn for Runtime {
         self.spawn(async move { sender.send(future.await) });
         receiver.recv().unwrap()
     }
-}
-
-/// Lays out a node's root and its programs.
-fn furnish(name: &str, root: &Path, shared: &Path, control_plane: bool, shell: Option<&Path>) {
-    for sub in [
-        "etc/cni/net.d",
-        "etc/kubernetes/manifests",
-        "fail",
-        "hold",
-        "proc/sys/kernel/random",
-        "run/systemd/system",
-        "dev/shm",
-        "tmp",
-        "units",
-        "var/lib/kubelet",
-    ] {
-        fs::create_dir_all(root.join(sub)).unwrap();
-    }
-    fs::write(root.join("proc/mounts"), MOUNTS).unwrap();
-    fs::write(root.join("units/containerd"), "active\n").unwrap();
-    symlink(root, shared.join("roots").join(name)).unwrap();
-    if control_plane {
-        fs::write(root.join("etc/kubernetes/manifests/kube-apiserver.yaml"), "kind: Pod\n").unwrap();
-        fs::write(shared.join("nodes").join(name), "").unwrap();
-    }
-    let stubs = root.with_file_name("stubs");
-    fs::create_dir(&stubs).unwrap();
-    for (stub, text) in STUBS {
-        let head = format!(
-            "#!/bin/sh\nR='{}' C='{}' NODE='{name}'\nprintf '%s\\n' \"{stub} $*\" >>\"$C/calls/$NODE\"\n",
-            root.display(),
-            shared.display(),
-        );
-        put_program(&stubs.join(stub), &(head + text));
-    }
-    if let Some(shell) = shell {
-        symlink(shell, stubs.join("sh")).unwrap();
-    }
-}
-
-/// Where programs are.
-const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// As on every node with systemd.
-const MOUNTS: &str = "/dev/vda1 / ext4 rw,relatime 0 0
-tmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=812136k,mode=755 0 0
-tmpfs /dev/shm tmpfs rw,nosuid,nodev 0 0
-";
-
-fn put_program(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn contains(path: &Path, text: &str) -> bool {
@@ -358,13 +287,7 @@ impl Node {
     /// Adds or replaces a program of the node, a script that finds R, C and NODE set as the stubs do.
     pub(crate) fn program(&self, name: &str, text: &str) {
         let shared = self.dir.parent().unwrap().with_file_name("cluster");
-        let head = format!(
-            "#!/bin/sh\nR='{}' C='{}' NODE='{}'\nprintf '%s\\n' \"{name} $*\" >>\"$C/calls/$NODE\"\n",
-            self.root.display(),
-            shared.display(),
-            self.name
-        );
-        put_program(&self.dir.join("stubs").join(name), &(head + text));
+        furnish::program(&self.dir.join("stubs"), name, &self.name, &self.root, &shared, text);
     }
 
     /// The node has no program of this name: its PATH leads to everything else that this machine has.
@@ -372,7 +295,7 @@ impl Node {
         let bin = self.dir.join("bin");
         if !bin.exists() {
             fs::create_dir(&bin).unwrap();
-            for dir in SYSTEM.split(':') {
+            for dir in furnish::SYSTEM.split(':') {
                 for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                     let _ = symlink(entry.path(), bin.join(entry.file_name()));
                 }
@@ -385,7 +308,7 @@ impl Node {
     /// Where it looks for programs.
     fn search_path(&self) -> String {
         let bin = self.dir.join("bin");
-        let rest = if bin.exists() { bin.display().to_string() } else { SYSTEM.to_owned() };
+        let rest = if bin.exists() { bin.display().to_string() } else { furnish::SYSTEM.to_owned() };
         format!("{}:{rest}", self.dir.join("stubs").display())
     }
 
@@ -449,106 +372,5 @@ impl Node {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
-    }
-
-    /// Makes the root's identity that of its answers to probes.
-    fn identify(&self) {
-        let answer = self.answer("0".repeat(32).as_str());
-        let value = |key: &str| {
-            let line = answer.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-            line.to_owned()
-        };
-        let (machine, boot) = (value("machine_id="), value("boot_id="));
-        self.put("/etc/machine-id", format!("{machine}\n"));
-        self.put("/proc/sys/kernel/random/boot_id", format!("{boot}\n"));
-        *self.boot_id.lock().unwrap() = (boot.clone(), boot);
-    }
-
-    /// Its answer to a probe.
-    fn answer(&self, nonce: &str) -> String {
-        let cluster = &self.cluster;
-        let pretended = cluster.pretended.lock().unwrap().clone();
-        let nodes = cluster.members.iter().enumerate().map(|(index, (name, root))| demo::Node {
-            name: name.clone(),
-            role: if index == 0 { Role::ControlPlane } else { Role::Worker },
-            state: pretended.get(name).copied().unwrap_or_else(|| state_of(root)),
-            behaviour: Behaviour::Answer,
-            address: Ipv4Addr::new(10, 20, 1, u8::try_from(index + 1).unwrap()),
-        });
-        let plan = Plan { seed: 7, nodes: nodes.collect() };
-        let answer = demo::answer(&plan, self.index, cluster.started, nonce);
-        let mut answer = String::from_utf8_lossy(&answer).into_owned();
-        let (first, now) = self.boot_id.lock().unwrap().clone();
-        if first != now {
-            answer = answer.replace(&first, &now);
-        }
-        for (instead_of, this) in self.said.lock().unwrap().iter() {
-            answer = answer.replace(instead_of, this);
-        }
-        answer
-    }
-}
-
-fn state_of(root: &Path) -> State {
-    let has = |path: &str| root.join(path).exists();
-    if has("etc/kubernetes/manifests/kube-apiserver.yaml") {
-        return State::ControlPlane;
-    }
-    if !has("etc/kubernetes/kubelet.conf") {
-        return if has("etc/kubernetes/bootstrap-kubelet.conf") { State::StorageNode } else { State::Prepared };
-    }
-    let conflists = fs::read_dir(root.join("etc/cni/net.d")).into_iter().flatten().flatten();
-    let loadable = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".conflist");
-    if conflists.map(|entry| entry.file_name()).any(loadable) { State::Worker } else { State::NoCni }
-}
-
-#[cfg(test)]
-mod tests {
-    use assert_cmd::Command;
-
-    use super::*;
-    use crate::ssh::support::request;
-
-    #[tokio::test]
-    async fn scripts_run_below_the_root_and_commands_meet_the_stubs() {
-        let fleet = Fleet::start(["master", "w1"]);
-        let (_client, session) = fleet.connect("w1").await;
-        let script = b"N=0123456789abcdef0123456789abcdef R= P=\necho $R; PATH=$P; kubeadm version -o short";
-        let outcome = session.exec(request("sh -s", script)).await;
-        let root = fleet.node("w1").path("/");
-        assert_eq!(
-            String::from_utf8(outcome.stdout).unwrap(),
-            format!("{}\nv1.29.15\n", root.display().to_string().trim_end_matches('/'))
-        );
-        assert_eq!(fleet.node("w1").calls(), ["kubeadm version -o short"]);
-    }
-
-    #[test]
-    fn a_sweep_sees_the_state_of_the_root() {
-        let fleet = Fleet::start(["master", "w1", "w2", "w3"]);
-        for (node, files) in [
-            ("w2", &["/etc/kubernetes/kubelet.conf"][..]),
-            ("w3", &["/etc/kubernetes/kubelet.conf", "/etc/cni/net.d/10-flannel.conflist"]),
-        ] {
-            for file in files {
-                fleet.node(node).put(file, "x");
-            }
-        }
-        let mut sweep = Command::new(assert_cmd::cargo::cargo_bin!("seaworthy"));
-        let home = tempfile::tempdir().unwrap();
-        let output = sweep
-            .env("HOME", home.path())
-            .env("XDG_STATE_HOME", home.path())
-            .args(["sweep", "-i"])
-            .arg(fleet.inventory())
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        for (node, phase) in [("master", "control"), ("w1", "prepared"), ("w2", "not ready"), ("w3", "ready")] {
-            let row =
-                text.lines().find(|line| line.starts_with(&format!("{node} "))).unwrap_or_else(|| panic!("{text}"));
-            assert!(row.contains(phase), "{row}");
-        }
-        assert!(!text.contains("left-over"), "{text}");
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use russh::Sig;
 use seaworthy::failure::FailureKind;
-use seaworthy::ssh::{ExecOutcome, ExecRequest, Exit};
+use seaworthy::ssh::{ExecOutcome, ExecRequest, Exit, Live, local};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::server::{self, Behaviour, Exec, Seen, Server, Step};
 use super::support::{Client, connect, request};
@@ -82,7 +84,7 @@ async fn a_command_that_never_ends_is_left_at_its_deadline_with_what_it_said() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    timeout(Duration::from_secs(10), told).await.unwrap();
 }
 
 #[tokio::test]
@@ -134,4 +136,86 @@ async fn several_commands_share_a_session() {
     let (one, two) = tokio::join!(session.exec(request("echo one", b"")), session.exec(request("echo two", b"")));
     assert_eq!((one.stdout.as_slice(), two.stdout.as_slice()), (b"one\n".as_slice(), b"two\n".as_slice()));
     assert_eq!(Seen::count(&server.seen.connections), 1);
+}
+
+/// A command that says what it is told, line by line, until its input ends.
+const ECHO: &[u8] = b"{ while read -r line; do echo \"got $line\"; done; echo over; exit 4; } <&0\n";
+
+/// Talks to `ECHO`: its answers come while it runs, and it runs for as long as its input is open.
+async fn talk(
+    running: impl Future<Output = ExecOutcome>,
+    say: mpsc::UnboundedSender<Vec<u8>>,
+    mut heard: mpsc::UnboundedReceiver<Vec<u8>>,
+) {
+    let talking = async {
+        let mut all = Vec::new();
+        for number in 0..3 {
+            say.send(format!("line {number}\n").into_bytes()).unwrap();
+            while !all.ends_with(format!("got line {number}\n").as_bytes()) {
+                all.extend(heard.recv().await.unwrap());
+            }
+        }
+        drop(say);
+        while let Some(piece) = heard.recv().await {
+            all.extend(piece);
+        }
+        String::from_utf8(all).unwrap()
+    };
+    let (outcome, all) = timeout(Duration::from_secs(20), async { tokio::join!(running, talking) }).await.unwrap();
+    assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+    assert_eq!((outcome.exit, outcome.stdout.len()), (Exit::Code(4), 0));
+    assert_eq!(all, "got line 0\ngot line 1\ngot line 2\nover\n");
+}
+
+#[tokio::test]
+async fn output_comes_as_it_is_printed_and_input_may_go_on() {
+    let (client, server) = serve(Exec::Run(None)).await;
+    let session = connect(&client.resolved(server.port)).await;
+    let (output, heard) = mpsc::unbounded_channel();
+    let (say, input) = mpsc::unbounded_channel();
+    let live = Live { output: Some(output), input: Some(input) };
+    let channel = session.command_channel().await.unwrap();
+    talk(channel.exec(request("sh -s", ECHO), live), say, heard).await;
+
+    let (output, heard) = mpsc::unbounded_channel();
+    let (say, input) = mpsc::unbounded_channel();
+    let live = Live { output: Some(output), input: Some(input) };
+    talk(local::exec_live(request("sh -s", ECHO), live), say, heard).await;
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_waits_for_any_more_is_ended() {
+    let (client, server) = serve(Exec::Steps(vec![Step::Out(b"so far".to_vec())])).await;
+    let session = connect(&client.resolved(server.port)).await;
+    let (output, mut heard) = mpsc::unbounded_channel();
+    let channel = session.command_channel().await.unwrap();
+    let live = Live { output: Some(output), input: None };
+    tokio::select! {
+        outcome = channel.exec(request("true", b""), live) => panic!("{outcome:?}"),
+        piece = heard.recv() => assert_eq!(piece.unwrap(), b"so far"),
+    }
+    let told = async {
+        while Seen::count(&server.seen.signals) < 2 || Seen::count(&server.seen.channels_closed) < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), told).await.unwrap();
+    assert!(!session.is_closed());
+}
+
+#[tokio::test]
+async fn what_is_passed_on_counts_against_the_limit() {
+    let (client, server) = serve(Exec::Run(None)).await;
+    let session = connect(&client.resolved(server.port)).await;
+    let (output, mut heard) = mpsc::unbounded_channel();
+    let endless = ExecRequest { stdout_cap: 1 << 20, ..request("yes", b"") };
+    let live = Live { output: Some(output), input: None };
+    let channel = session.command_channel().await.unwrap();
+    let outcome = channel.exec(endless, live).await;
+    assert_eq!(outcome.failure.unwrap().kind, FailureKind::OutputLimit);
+    let mut size = 0;
+    while let Ok(piece) = heard.try_recv() {
+        size += piece.len();
+    }
+    assert_eq!(size, 1 << 20);
 }

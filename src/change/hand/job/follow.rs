@@ -11,7 +11,7 @@ use crate::probe::{self, Nonce};
 use crate::ssh::{ExecRequest, Live};
 
 /// Far beyond what a job may take: whoever follows decides how long.
-const EVER: Duration = Duration::from_secs(7 * 86_400);
+const EVER: Duration = Duration::from_hours(7 * 24);
 /// Bytes of a log that one call brings: far more than kubeadm has to say.
 const LOG_CAP: usize = 64 << 20;
 /// A line of the script's own is never longer.

@@ -104,7 +104,7 @@ async fn writing_and_taking_it_back() {
                     "cut at {number}: {:?}",
                     bench.names("/etc/cni/net.d")
                 );
-                assert!(!bench.names("/etc/cni/net.d").iter().any(|name| name.ends_with(".tmp")));
+                assert!(!bench.names("/etc/cni/net.d").iter().any(|name| name.contains(".seaworthy.")));
             }
         };
         let write = async |hand: Hand<'_>| hand.write(&file, RUN).await.map(drop);

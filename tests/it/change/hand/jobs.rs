@@ -76,7 +76,7 @@ async fn a_job_is_followed_to_its_end_and_cleared() {
         bench.hand().start_job(&job(WAITING)).await.unwrap();
         let ((text, end), ()) = tokio::join!(follow(&bench, 0), async { let_go(&bench) });
         assert_eq!((text.as_str(), end.unwrap()), ("begun\n31\nend\n", JobEnd::Exit(5)), "{shell:?} {systemd}");
-        assert_eq!(bench.names("/run/seaworthy/join").contains(&"discovery.yaml".to_owned()), false);
+        assert!(!bench.names("/run/seaworthy/join").contains(&"discovery.yaml".to_owned()));
         let state = bench.hand().job("join").await.unwrap().unwrap();
         assert_eq!((state.status, state.size), (JobStatus::Ended(5), 13));
         let (text, end) = follow(&bench, 6).await;
@@ -163,7 +163,7 @@ async fn no_process_is_told_the_secret() {
         assert!(!bench.node().calls().iter().any(|call| call.contains("0123456789abcdef")));
         // Only the one file has it, and only its owner reads that.
         let file = bench.node().path("/run/seaworthy/join/discovery.yaml");
-        assert_eq!(bench.fleet.on_disk(SECRET), [file.clone()]);
+        assert_eq!(bench.fleet.on_disk(SECRET), std::slice::from_ref(&file));
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
         let mode =

@@ -53,14 +53,14 @@ async fn what_something_is_mounted_in_is_neither_copied_nor_removed() {
     let mounts = node.get("/proc/mounts").unwrap();
     let with_mount = format!("{mounts}nas:/x /var/lib/kubelet/pods/1/volumes/nfs nfs4 rw 0 0\n");
     node.put("/proc/mounts", &with_mount);
-    let (why, next) = no(hand.keep(RUN, &[kubelet.clone()]).await);
+    let (why, next) = no(hand.keep(RUN, std::slice::from_ref(&kubelet)).await);
     assert!(why.contains("something is mounted there"), "{why}");
     assert_eq!(next, "look at it: findmnt -R /var/lib/kubelet");
     assert!(!node.path("/var/lib/seaworthy").exists());
 
     node.put("/proc/mounts", &mounts);
     node.remove(&kubelet);
-    hand.keep(RUN, &[kubelet.clone()]).await.unwrap();
+    hand.keep(RUN, std::slice::from_ref(&kubelet)).await.unwrap();
     node.put("/var/lib/kubelet/pods/1/volumes/nfs/precious", "x");
     node.put("/proc/mounts", with_mount);
     no(hand.put_back_kept(RUN).await);

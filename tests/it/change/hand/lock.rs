@@ -90,7 +90,7 @@ async fn it_waits_for_what_a_lost_connection_left_running() {
     assert!(names.contains(&"x".to_owned()) || bench.node().get("/etc/x").is_none());
     bench.hand().write(&file, OTHER).await.unwrap();
     assert_eq!(bench.node().get("/etc/x").as_deref(), Some("y"));
-    assert!(!bench.names("/etc").iter().any(|name| name.ends_with(".tmp")));
+    assert!(!bench.names("/etc").iter().any(|name| name.contains(".seaworthy.")));
     lock.release().await;
 }
 

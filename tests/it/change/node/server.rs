@@ -141,7 +141,7 @@ async fn run(node: Arc<Node>, handle: Handle, channel: Channel<Msg>, command: St
     let (mut reader, _writer) = channel.split();
     // The beginning of the input, until its first line has come.
     let mut head = command.ends_with("sh -s'") || command.ends_with("sh -s");
-    let mut held = Vec::new();
+    let mut arrived = Vec::new();
     // The line of its answer after which the connection ends.
     let (mut last, mut swallowed) = (None, Vec::new());
     let (mut out_open, mut err_open) = (true, true);
@@ -156,12 +156,12 @@ async fn run(node: Arc<Node>, handle: Handle, channel: Channel<Msg>, command: St
                         }
                         continue;
                     }
-                    held.extend_from_slice(&data);
-                    if !held.contains(&b'\n') {
+                    arrived.extend_from_slice(&data);
+                    if !arrived.contains(&b'\n') {
                         continue;
                     }
                     head = false;
-                    match open(&node, &mut held) {
+                    match open(&node, &mut arrived) {
                         Input::Probe(nonce) => {
                             kill(&mut child).await;
                             return probe(&node, &handle, &mut reader, id, &nonce).await;
@@ -174,20 +174,20 @@ async fn run(node: Arc<Node>, handle: Handle, channel: Channel<Msg>, command: St
                                     kill(&mut child).await;
                                     return node.cut();
                                 }
-                                Some(Cut::During(n)) if n == number => last = Some((nonce_of(&held), "begin")),
-                                Some(Cut::After(n)) if n == number => last = Some((nonce_of(&held), "end")),
+                                Some(Cut::During(n)) if n == number => last = Some((nonce_of(&arrived), "begin")),
+                                Some(Cut::After(n)) if n == number => last = Some((nonce_of(&arrived), "end")),
                                 _ => {}
                             }
                         }
                         Input::Other => {}
                     }
                     if let Some(pipe) = &mut stdin {
-                        let _ = pipe.write_all(&held).await;
+                        let _ = pipe.write_all(&arrived).await;
                     }
                 }
                 Some(ChannelMsg::Eof) => {
                     if head && let Some(pipe) = &mut stdin {
-                        let _ = pipe.write_all(&held).await;
+                        let _ = pipe.write_all(&arrived).await;
                     }
                     stdin = None;
                 }
@@ -241,9 +241,9 @@ fn nonce_of(script: &[u8]) -> String {
 }
 
 /// Tells what a script is by its first line, and gives one of ours this node's root and programs.
-fn open(node: &Node, held: &mut Vec<u8>) -> Input {
-    let end = held.iter().position(|byte| *byte == b'\n').unwrap();
-    let line = String::from_utf8_lossy(&held[..end]).into_owned();
+fn open(node: &Node, arrived: &mut Vec<u8>) -> Input {
+    let end = arrived.iter().position(|byte| *byte == b'\n').unwrap();
+    let line = String::from_utf8_lossy(&arrived[..end]).into_owned();
     let Some((nonce, settings)) = line.strip_prefix("N=").and_then(|rest| rest.split_once(' ')) else {
         return Input::Other;
     };
@@ -251,7 +251,7 @@ fn open(node: &Node, held: &mut Vec<u8>) -> Input {
         return Input::Probe(nonce.to_owned());
     }
     let own = format!("N={nonce} R={} P={}", node.root.display(), node.search_path());
-    held.splice(..end, own.into_bytes());
+    arrived.splice(..end, own.into_bytes());
     Input::Script
 }
 
