@@ -162,7 +162,7 @@ impl<'w> Work<'w> {
             Change::WriteFile(file) => {
                 // The same write again comes to the same end, wherever the first one was cut off.
                 if let Err(error) = self.hand.write(file, &self.run().file.id).await {
-                    return self.not_done(error);
+                    return Self::not_done(error);
                 }
                 self.written(file, check).await
             }
@@ -171,7 +171,7 @@ impl<'w> Work<'w> {
                     return Ok(Outcome::Done { evidence: vec![evidence] });
                 }
                 if let Err(error) = self.hand.restart(unit).await {
-                    return self.not_done(error);
+                    return Self::not_done(error);
                 }
                 self.verified(check, vec![format!("{unit} is active")]).await
             }
@@ -217,7 +217,7 @@ impl<'w> Work<'w> {
                 let evidence = said.map(str::to_owned).collect();
                 Ok(Err(self.failed(&format!("{command} ended with exit code {}", ran.code), evidence)))
             }
-            Err(error) => Ok(Err(self.not_done(error)?)),
+            Err(error) => Ok(Err(Self::not_done(error)?)),
         }
     }
 
@@ -281,7 +281,7 @@ impl<'w> Work<'w> {
     }
 
     /// A hand's error as the action's outcome.
-    pub(super) fn not_done(&self, error: HandError) -> Result<Outcome, Gone> {
+    pub(super) fn not_done(error: HandError) -> Result<Outcome, Gone> {
         let refused = matches!(error, HandError::Changed { .. } | HandError::Refused { .. });
         let (why, next) = Gone::of(error)?;
         Ok(if refused { Outcome::Refused { why, next } } else { Outcome::Failed { why, next, evidence: Vec::new() } })

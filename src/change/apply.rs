@@ -11,6 +11,7 @@ use futures::{StreamExt as _, stream};
 
 use super::batches::{Budget, batches};
 use super::course::{Course, Ended, Standing};
+use super::join::Limits;
 use super::journal::file::Journal;
 use super::journal::{Entry, Outcome};
 use super::plan::{Decision, Plan};
@@ -56,6 +57,8 @@ pub struct Waits {
     pub command: Duration,
     /// Until a node that was lost in the middle of its work answers again: time for a reboot.
     pub reconnect: Duration,
+    /// The parts of a join.
+    pub join: Limits,
 }
 
 impl Default for Waits {
@@ -67,6 +70,7 @@ impl Default for Waits {
             ready: Duration::from_mins(5),
             command: Duration::from_mins(10),
             reconnect: Duration::from_mins(5),
+            join: Limits::default(),
         }
     }
 }
@@ -211,7 +215,8 @@ impl Whole<'_> {
 
     async fn node(&self, index: usize) -> Ended {
         let course = &self.courses[index];
-        told(self.run, course.node, course.go()).await
+        // Nodes are many, and what a node needs is large.
+        Box::pin(told(self.run, course.node, course.go())).await
     }
 
     async fn count(&mut self, index: usize, ended: Ended) {

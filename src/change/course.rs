@@ -80,7 +80,7 @@ impl From<JournalError> for Gone {
     }
 }
 
-impl<'r> Course<'r> {
+impl Course<'_> {
     /// How far the node came, by the journal.
     pub(super) fn standing(&self) -> Standing {
         let stages = || (0..self.actions.len()).map(|index| self.run.journal.stage(self.node, index));

@@ -17,7 +17,7 @@ pub(super) async fn action(work: &Work<'_>, action: &Action) -> Result<Outcome, 
         (Undo::Restore { path } | Undo::Remove { path }, Change::WriteFile(file)) => {
             match work.hand.put_back(file, &work.course.run.file.id).await {
                 Ok(()) => Ok(done(format!("{path} is {} again", file.before.words()))),
-                Err(error) => work.not_done(error),
+                Err(error) => Work::not_done(error),
             }
         }
         (Undo::Command { run }, _) => {

@@ -28,7 +28,8 @@ pub async fn run(run: &ChangeRun<'_>, plan: &Plan) -> Summary {
         if run.is_over().is_some() {
             return None;
         }
-        Some((index, told(run, course.node, course.go_back()).await))
+        // Nodes are many, and what a node needs is large.
+        Some((index, Box::pin(told(run, course.node, course.go_back())).await))
     });
     let ended: Vec<_> = work.buffer_unordered(parallel(run, plan)).collect().await;
     let summary = summary(run, courses, ended.into_iter().flatten().collect(), None).await;

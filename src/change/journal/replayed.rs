@@ -112,7 +112,7 @@ impl Replayed {
                 self.change(node, *action, |of| Stage::UndoEnded { of, outcome });
             }
             Entry::TokenMade { node, control_plane, id } => {
-                self.tokens.push(Token { node: node.clone(), control_plane: control_plane.clone(), id: id.clone() })
+                self.tokens.push(Token { node: node.clone(), control_plane: control_plane.clone(), id: id.clone() });
             }
             // What a second join of the run finds is what the first one left.
             Entry::Found { node, found } => {

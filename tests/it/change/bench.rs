@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use seaworthy::change::apply::{self, ChangeRun, Waits};
+use seaworthy::change::join::Limits;
 use seaworthy::change::journal::file::{self, Journal};
 use seaworthy::change::journal::{Entry, Outcome};
 use seaworthy::change::plan::{Action, Change, Decision, Loaded, NodePlan, PLAN_SCHEMA, Plan, Reason, Undo, WriteFile};
@@ -110,6 +111,13 @@ impl Bench {
             ready: Duration::from_secs(10),
             command: Duration::from_secs(20),
             reconnect: Duration::from_secs(20),
+            join: Limits {
+                signature: Duration::ZERO,
+                watch: Duration::from_millis(50),
+                poll: Duration::from_millis(50),
+                reconnect: Duration::from_secs(20),
+                ..Limits::default()
+            },
         };
         Self {
             hosts: hosts.collect(),
@@ -180,9 +188,10 @@ impl Bench {
     /// A run with this plan, kept in a directory of its own.
     pub(crate) fn run(&self, strategy: Strategy, nodes: &[(&str, Vec<Action>)]) -> Run {
         let nodes = nodes.iter().map(|(name, actions)| {
-            let paths = actions.iter().filter_map(|action| match &action.change {
-                Change::WriteFile(file) => Some(file.path.as_str()),
-                _ => None,
+            let paths = actions.iter().flat_map(|action| match &action.change {
+                Change::WriteFile(file) => vec![file.path.as_str()],
+                Change::KubeadmJoin(join) => join.writes.iter().map(String::as_str).filter(is_file).collect(),
+                _ => Vec::new(),
             });
             let state = self.state(name, &paths.collect::<Vec<_>>());
             NodePlan { node: (*name).to_owned(), decision: Decision::Change { state, actions: actions.clone() } }
@@ -281,6 +290,11 @@ impl Bench {
         let left = undo::pending_actions(&self.change_run(run, &journal), &run.plan);
         left.into_iter().map(|(node, _)| node).collect()
     }
+}
+
+/// Directories are not looked at by their content.
+fn is_file(path: &&str) -> bool {
+    !path.ends_with("/pki")
 }
 
 /// An action that is asked for by name.

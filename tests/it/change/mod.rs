@@ -8,4 +8,5 @@ mod join;
 #[allow(dead_code, reason = "what the tests of one area have no use for, those of another have")]
 pub(crate) mod node;
 mod resume;
+mod resume_join;
 mod undo;
