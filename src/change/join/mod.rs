@@ -169,7 +169,7 @@ struct Driver<'c, 'a> {
 /// them. In every other end but [`Outcome::Unsettled`] the node is as it was, or the outcome says what is not.
 pub async fn run(ctx: &JoinContext<'_>, join: &Join) -> Outcome {
     let driver = Driver::new(ctx, join);
-    let outcome = match driver.run().await {
+    let outcome = match Box::pin(driver.run()).await {
         Ok(outcome) | Err(outcome) => outcome,
     };
     bounded(outcome)

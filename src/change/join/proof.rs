@@ -296,3 +296,80 @@ fn server(api: &ApiReach) -> Option<Proof> {
     let why = format!("cluster-info sends a joining node to {server}, which it cannot reach: {words}");
     Some(FlawKind::Server.flaw(why))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tools;
+    use super::*;
+    use crate::reach::Endpoint;
+
+    const KINDS: [FlawKind; 13] = [
+        FlawKind::Refused,
+        FlawKind::NoAnswer,
+        FlawKind::NoRoute,
+        FlawKind::Unresolved,
+        FlawKind::NotTheApi,
+        FlawKind::CertificateName,
+        FlawKind::CertificateDates,
+        FlawKind::CertificateIssuer,
+        FlawKind::ClusterInfoForbidden,
+        FlawKind::TokenUnknown,
+        FlawKind::TokenWrong,
+        FlawKind::CaPin,
+        FlawKind::Server,
+    ];
+
+    #[test]
+    fn every_flaw_has_a_check_and_the_class_of_kubeadms_own_failure() {
+        let classes = include_str!("../../../playbooks/join-phases.yaml");
+        let checks = include_str!("../../../playbooks/checks/join.yaml");
+        for kind in KINDS {
+            assert!(classes.contains(&format!("- id: {}\n", kind.class())), "{kind:?}");
+            assert!(checks.contains(&format!("- id: {}\n", kind.check())), "{kind:?}");
+            assert!(!kind.next().is_empty());
+        }
+    }
+
+    fn judged(code: i32, stdout: &str, stderr: &str) -> Proof {
+        let join = Join {
+            control_plane: "cp".to_owned(),
+            endpoint: "lb:6443".to_owned(),
+            ca_pins: vec!["sha256:aa".to_owned()],
+            node_name: "w".to_owned(),
+            kubeadm_minor: 29,
+            ignore: Vec::new(),
+            attempts: 1,
+            backoff: std::time::Duration::ZERO,
+            writes: Vec::new(),
+            stale_ca: None,
+        };
+        let call = tools::curled(&Endpoint::parse(&join.endpoint).unwrap(), code, stdout, stderr);
+        judge(&call, &Certificate::NotSeen, &join, &Token::parse("abcdef.0123456789abcdef").unwrap(), Some(0))
+    }
+
+    fn kind(proof: &Proof) -> Option<FlawKind> {
+        match proof {
+            Proof::Fails(flaw) => Some(flaw.kind),
+            Proof::Holds { .. } | Proof::Unknown { .. } => None,
+        }
+    }
+
+    #[test]
+    fn what_answers_instead_is_told_apart() {
+        for (code, stdout, stderr, wanted) in [
+            (7, "", "curl: (7) Failed to connect: Connection refused", FlawKind::Refused),
+            (7, "", "curl: (7) Failed to connect: No route to host", FlawKind::NoRoute),
+            (6, "", "curl: (6) Could not resolve host: lb", FlawKind::Unresolved),
+            (28, "", "curl: (28) Connection timed out", FlawKind::NoAnswer),
+            (35, "", "curl: (35) wrong version number", FlawKind::NotTheApi),
+            (0, "{\"message\":\"is forbidden\"}\n403", "", FlawKind::ClusterInfoForbidden),
+            (0, "Bad Gateway\n502", "", FlawKind::NoAnswer),
+            (0, "moved\n301", "", FlawKind::NotTheApi),
+            (0, "<html>\n200", "", FlawKind::NotTheApi),
+            (0, "{\"data\":{\"kubeconfig\":\"a: b\"}}\n200", "", FlawKind::TokenUnknown),
+        ] {
+            let proof = judged(code, stdout, stderr);
+            assert_eq!(kind(&proof), Some(wanted), "{proof:?}");
+        }
+    }
+}

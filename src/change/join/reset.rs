@@ -39,7 +39,7 @@ struct Mount {
 /// Resets a worker. Once more is as good as once. `patience` is for a lost connection to come back.
 pub async fn run(worker: Way<'_>, run: &str, reset: &Reset, patience: Duration) -> Outcome {
     let machine = Machine::new(worker, patience);
-    match go(&machine, run, reset).await {
+    match Box::pin(go(&machine, run, reset)).await {
         Ok(outcome) | Err(outcome) => outcome,
     }
 }

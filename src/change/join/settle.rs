@@ -19,7 +19,8 @@ pub enum Settled {
 
 /// Brings a begun join to its end. Begins no attempt.
 pub async fn run(ctx: &JoinContext<'_>, join: &Join) -> Settled {
-    match Driver::new(ctx, join).settle().await {
+    let driver = Driver::new(ctx, join);
+    match Box::pin(driver.settle()).await {
         Ok(Settled::Ended(outcome)) | Err(outcome) => Settled::Ended(bounded(outcome)),
         Ok(as_before) => as_before,
     }

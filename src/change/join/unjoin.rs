@@ -19,7 +19,7 @@ const MAX_NAMED: usize = 5;
 /// Takes a join back, unless the Node runs what would be lost with it. Once more is as good as once.
 pub async fn run(ctx: &JoinContext<'_>, join: &Join) -> Outcome {
     let driver = Driver::new(ctx, join);
-    let outcome = match driver.unjoin().await {
+    let outcome = match Box::pin(driver.unjoin()).await {
         Ok(outcome) | Err(outcome) => outcome,
     };
     bounded(outcome)

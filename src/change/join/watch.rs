@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn only_a_kubelet_without_any_kubeconfig_is_standalone() {
-        let found = |text: &str| standalone(text).map(|(pid, command)| (pid, command));
+        let found = standalone;
         assert_eq!(found("2214\n/usr/bin/kubelet\n"), Some((2214, "/usr/bin/kubelet".to_owned())));
         assert_eq!(found("1\n/usr/bin/kubelet\n--config=/x\n--kubeconfig=\n").map(|it| it.0), Some(1));
         for fine in [

@@ -60,10 +60,6 @@ fn authority() -> Authority {
 }
 
 impl Api {
-    pub(crate) fn start(fleet: &Fleet, nodes: &[&str]) -> Self {
-        Self::with(fleet, nodes, &Shows::default())
-    }
-
     /// These nodes reach it, and their kubelets are healthy.
     pub(crate) fn with(fleet: &Fleet, nodes: &[&str], shows: &Shows) -> Self {
         let own = authority();
