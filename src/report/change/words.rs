@@ -22,7 +22,7 @@ pub(super) fn undo(undo: &Undo) -> Option<String> {
     match undo {
         Undo::Nothing | Undo::Command { .. } => None,
         Undo::Restore { path } => Some(format!("put back {path}, which is kept beside it")),
-        Undo::Remove { path } => Some(format!("remove {path}, which is not there now")),
+        Undo::Remove { path } => Some(format!("remove {path}, which is new")),
         Undo::Unjoin => Some(
             "take the node out of the cluster: stop the kubelet, put back every file that the join wrote, delete the Node"
                 .to_owned(),

@@ -34,7 +34,7 @@ fn a_plan_says_what_is_done_why_and_how_it_is_taken_back() {
          verify    the runtime has loaded the network cbr0
          because   cni/config-missing: there is no CNI configuration
          only if   cni/config-missing still fails after 2m
-         undo      remove /etc/cni/net.d/10-flannel.conflist, which is not there now
+         undo      remove /etc/cni/net.d/10-flannel.conflist, which is new
       3. wait until node/not-ready passes, at most 5m
 
     homelab, node[3-4]  nothing to do: it has joined
@@ -65,7 +65,7 @@ fn a_plan_says_what_is_done_why_and_how_it_is_taken_back() {
          verify    the runtime has loaded the network cbr0
          because   cni/config-missing: there is no CNI configuration
          only if   cni/config-missing still fails after 2m
-         undo      remove /etc/cni/net.d/10-flannel.conflist, which is not there now
+         undo      remove /etc/cni/net.d/10-flannel.conflist, which is new
       3. wait until node/not-ready passes, at most 5m
 
     homelab, node[3-4]  nothing to do: it has joined
@@ -95,7 +95,7 @@ fn equal_nodes_are_folded_and_batches_counted() {
          file      mode 0644 · owner 0:0 · 24 bytes · sha256 0123456789ab
          replaces  nothing, the file is new
          because   kernel/ip-forward-off: forwarding is off
-         undo      remove /etc/sysctl.d/99-node.conf, which is not there now
+         undo      remove /etc/sysctl.d/99-node.conf, which is new
       3. run sysctl  --load /etc/sysctl.d/99-node.conf
          because   kernel/ip-forward-off: forwarding is off
          undo      $ sysctl -w net.ipv4.ip_forward=0
@@ -202,5 +202,19 @@ fn what_is_taken_back_is_shown_last_action_first() {
     let plan = pushing(&["node1", "node2", "node3"]);
     let left = [("node1", vec![0, 1, 2]), ("node2", vec![0, 1, 2]), ("node3", vec![0])]
         .map(|(node, places)| (words(node), places));
-    insta::assert_snapshot!(shown(|out| plan::write_undo(&plan, &left, &NARROW, out)), @"");
+    insta::assert_snapshot!(shown(|out| plan::write_undo(&plan, &left, &NARROW, out)), @r#"
+    node[1-2]  to be taken back
+      3. run sysctl --load /etc/sysctl.d/99-node.conf
+         undo      $ sysctl -w net.ipv4.ip_forward=0
+      2. write /etc/sysctl.d/99-node.conf
+         undo      remove /etc/sysctl.d/99-node.conf, which is new
+      1. write /etc/cni/net.d/10-flannel.conflist
+         undo      put back /etc/cni/net.d/10-flannel.conflist, which is kept beside
+                   it
+
+    node3  to be taken back
+      1. write /etc/cni/net.d/10-flannel.conflist
+         undo      put back /etc/cni/net.d/10-flannel.conflist, which is kept beside
+                   it
+    "#);
 }
