@@ -1,4 +1,6 @@
 //! Playbooks as a user meets them: the files, their documentation, and the commands that run them.
 
 mod documented;
+mod ending;
+mod place;
 mod program;
