@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use seaworthy::failure::FailureKind;
-use seaworthy::ssh::{ExecOutcome, ExecRequest, Exit, Session};
+use seaworthy::ssh::{ExecOutcome, ExecRequest, Exit, Live, Session};
 use seaworthy::target::Sudo;
+use tokio::sync::mpsc;
 
 use super::server::{self, Behaviour, Exec, Server};
 use super::support::{Client, connect, request};
@@ -94,6 +95,25 @@ async fn a_right_password_opens_the_way() {
     assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
     assert_eq!(String::from_utf8(outcome.stdout).unwrap(), "first line\nlast line\n");
     assert!(outcome.stderr.is_empty(), "our own prompt is not the command's output");
+}
+
+#[tokio::test]
+async fn input_that_goes_on_waits_for_the_password_too() {
+    let stage = Stage::new(ASKS).await;
+    let sudo = Sudo { user: "root".into(), password: Some("right".into()) };
+    let (output, mut heard) = mpsc::unbounded_channel();
+    let (say, input) = mpsc::unbounded_channel();
+    say.send(b"two\n".to_vec()).unwrap();
+    drop(say);
+    let channel = stage.session.command_channel().await.unwrap();
+    let request = ExecRequest { sudo: Some(&sudo), ..request("cat", b"one\n") };
+    let outcome = channel.exec(request, Live { output: Some(output), input: Some(input) }).await;
+    assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+    let mut all = Vec::new();
+    while let Some(piece) = heard.recv().await {
+        all.extend(piece);
+    }
+    assert_eq!(String::from_utf8(all).unwrap(), "one\ntwo\n");
 }
 
 #[tokio::test]
