@@ -89,7 +89,11 @@ async fn with_tools(hand: Hand<'_>, endpoint: &Endpoint) -> Result<Option<(Call,
         }
         return Ok(Some((call, certificate)));
     }
+    let chain = hand.run(&tools::openssl_chain(endpoint), DEADLINE).await?;
+    if chain.code == tools::NO_PROGRAM {
+        return Ok(None);
+    }
     let request = tools::request(endpoint);
-    let asked = hand.run_with_input(&tools::openssl(endpoint), request.as_bytes(), DEADLINE).await?;
-    Ok((asked.code != tools::NO_PROGRAM).then(|| (tools::shown(endpoint, &asked.stdout), Certificate::Shown)))
+    let answer = hand.run_with_input(&tools::openssl_ask(endpoint), request.as_bytes(), DEADLINE).await?;
+    Ok(Some((tools::shown(endpoint, &chain.stdout, &answer.stdout), Certificate::Shown)))
 }

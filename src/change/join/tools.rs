@@ -38,21 +38,29 @@ pub(super) fn curl_verifying(endpoint: &Endpoint) -> String {
     )
 }
 
-/// Speaks TLS with whoever answers, and shows the chain; the request is its standard input.
-pub(super) fn openssl(endpoint: &Endpoint) -> String {
-    let name = if endpoint.address().is_some() {
-        "-noservername".to_owned()
-    } else {
-        format!("-servername {}", endpoint.host)
-    };
+/// Speaks TLS with whoever answers, and shows the chain.
+pub(super) fn openssl_chain(endpoint: &Endpoint) -> String {
     format!(
-        "command -v openssl >/dev/null 2>&1 || exit {NO_PROGRAM}; \
-         openssl s_client -connect '{}' {name} -showcerts -ign_eof 2>&1",
-        place(endpoint)
+        "command -v openssl >/dev/null 2>&1 || exit {NO_PROGRAM}; openssl s_client {} -showcerts </dev/null 2>&1",
+        openssl_place(endpoint)
     )
 }
 
-/// What [`openssl`] sends.
+/// Asks whoever answers; the request is its standard input. A call of its own: with the chain, words of its own stand amid the
+/// answer.
+pub(super) fn openssl_ask(endpoint: &Endpoint) -> String {
+    format!("openssl s_client {} -quiet 2>/dev/null", openssl_place(endpoint))
+}
+
+fn openssl_place(endpoint: &Endpoint) -> String {
+    let name = match endpoint.address() {
+        Some(_) => "-noservername".to_owned(),
+        None => format!("-servername {}", endpoint.host),
+    };
+    format!("-connect '{}' {name}", place(endpoint))
+}
+
+/// What [`openssl_ask`] sends.
 pub(super) fn request(endpoint: &Endpoint) -> String {
     format!("GET {PATH} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nConnection: close\r\n\r\n", place(endpoint))
 }
@@ -90,8 +98,8 @@ pub(super) fn verified(code: i32, stderr: &str) -> Option<Result<(), (FlawKind, 
     }
 }
 
-/// Reads the answer of [`openssl`].
-pub(super) fn shown(endpoint: &Endpoint, stdout: &str) -> Call {
+/// Reads what [`openssl_chain`] and [`openssl_ask`] printed.
+pub(super) fn shown(endpoint: &Endpoint, stdout: &str, answer: &str) -> Call {
     let chain = pem_blocks(stdout);
     if chain.is_empty() {
         let line = stdout.lines().map(str::trim).find(|line| {
@@ -111,7 +119,7 @@ pub(super) fn shown(endpoint: &Endpoint, stdout: &str) -> Call {
             seen(endpoint, Dial::Failed { ms: 0, words }, None, None)
         };
     }
-    let answer = stdout.find("HTTP/1.").and_then(|at| stdout.get(at..));
+    let answer = answer.find("HTTP/1.").and_then(|at| answer.get(at..));
     let answer = answer.ok_or_else(|| "no answer".to_owned()).and_then(|answer| {
         let (status, body) = http::parse(answer.as_bytes())?;
         Ok(Response { status, body, ms: 0 })
@@ -161,8 +169,8 @@ mod tests {
     fn addresses_get_brackets_and_no_name() {
         let v6 = endpoint("[2001:db8::1]:6443");
         assert!(curl(&v6).contains("'https://[2001:db8::1]:6443/api/"));
-        assert!(openssl(&v6).contains("'[2001:db8::1]:6443' -noservername"));
-        assert!(openssl(&endpoint("lb:7443")).contains("-connect 'lb:7443' -servername lb "));
+        assert!(openssl_chain(&v6).contains("'[2001:db8::1]:6443' -noservername"));
+        assert!(openssl_ask(&endpoint("lb:7443")).contains("-connect 'lb:7443' -servername lb "));
         assert!(
             request(&endpoint("lb:7443"))
                 .starts_with("GET /api/v1/namespaces/kube-public/configmaps/cluster-info HTTP/1.1\r\n")
@@ -198,21 +206,19 @@ mod tests {
 
     #[test]
     fn what_openssl_shows_has_chain_and_answer() {
-        let text = format!(
-            "CONNECTED(00000003)\ndepth=0 CN = kube-apiserver\n---\nCertificate chain\n 0 s:CN = x\n-----BEGIN CERTIFICATE-----\nAAAA\n\
-             -----END CERTIFICATE-----\n---\nServer certificate\nsubject=CN = x\n---\nHTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BODY}closed\n",
-            BODY.len()
-        );
+        let text = "CONNECTED(00000003)\ndepth=0 CN = kube-apiserver\n---\nCertificate chain\n 0 s:CN = x\n-----BEGIN CERTIFICATE-----\n\
+                    AAAA\n-----END CERTIFICATE-----\n---\nServer certificate\nsubject=CN = x\n---\nread R BLOCK\nclosed\n";
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len());
         let lb = endpoint("lb:6443");
-        let call = shown(&lb, &text);
+        let call = shown(&lb, text, &answer);
         let chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
         assert_eq!(api(&call).tls, Some(Tls::Done { ms: 0, chain }));
         assert!(matches!(api(&call).cluster_info, Some(ClusterInfo::Read { .. })));
         let refused =
-            shown(&lb, "40:error:8000006F:system library:BIO_connect:Connection refused\nconnect:errno=111\n");
+            shown(&lb, "40:error:8000006F:system library:BIO_connect:Connection refused\nconnect:errno=111\n", "");
         assert!(matches!(&api(&refused).dial, Dial::Failed { words, .. } if words.contains("refused")));
         assert!(matches!(
-            api(&shown(&lb, "CONNECTED(00000003)\nno peer certificate available\n")).tls,
+            api(&shown(&lb, "CONNECTED(00000003)\nno peer certificate available\n", "")).tls,
             Some(Tls::Failed { .. })
         ));
     }

@@ -123,6 +123,17 @@ impl Stage {
         join: &Join,
         meddle: Meddle<'_>,
     ) -> (Outcome, Vec<Progress>) {
+        Box::pin(self.do_it(until, accept_unknown, what, join, meddle)).await
+    }
+
+    async fn do_it(
+        &self,
+        until: Until,
+        accept_unknown: &[String],
+        what: What,
+        join: &Join,
+        meddle: Meddle<'_>,
+    ) -> (Outcome, Vec<Progress>) {
         let (worker, master) = (Ways::new(&self.fleet, "w1"), Ways::new(&self.fleet, "master"));
         let visitor = Visitor::new(Bounds { dial: WAIT, tls: WAIT, http: WAIT, after: WAIT });
         let told = Mutex::new(Vec::new());
