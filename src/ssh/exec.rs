@@ -121,7 +121,8 @@ pub struct Live {
     /// Gets standard output as it arrives, without sudo's own part of it; [`ExecOutcome::stdout`] stays empty. The request's limit
     /// holds for all of it together. When the receiver is dropped, the command is ended at its next output.
     pub output: Option<mpsc::UnboundedSender<Vec<u8>>>,
-    /// Goes to standard input after the request's own, which stays open until the sender is dropped.
+    /// Goes to standard input after the request's own, which stays open until the sender is dropped. A shell that reads its script
+    /// there may read on beyond the script's end, so that it takes what comes at once for more of that.
     pub input: Option<mpsc::UnboundedReceiver<Vec<u8>>>,
 }
 

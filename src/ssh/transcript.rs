@@ -83,12 +83,13 @@ impl Transcript {
             Some(gate) => gate.stdout(&mut self.outcome.stdout, chunk.len()),
             None => Action::Nothing,
         };
+        let listened = self.pass_on();
         if chunk.len() > room {
             let message = format!("the command printed more than {} bytes", self.stdout_cap);
             let next = "look on the host for what prints so much: the login shell's startup files, or the command";
             return Next::Stop(Failure::new(FailureKind::OutputLimit, message, next));
         }
-        if !self.pass_on() {
+        if !listened {
             let message = "nobody reads the command's output any more";
             return Next::Stop(Failure::new(FailureKind::Interrupted, message, "run it again"));
         }

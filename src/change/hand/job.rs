@@ -12,7 +12,7 @@ use super::{Hand, HandError, word};
 use crate::probe::strip;
 
 const COMMON: &str = include_str!("script/job-common.sh");
-const DEADLINE: Duration = Duration::from_mins(2);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// Something to run.
 #[derive(Debug)]

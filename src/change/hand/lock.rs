@@ -17,7 +17,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// For as long as a run may take.
 const EVER: Duration = Duration::from_hours(30 * 24);
 /// For what an earlier connection left running.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// The lock on a node. It ends when this is dropped, when the connection does, and on the node a minute after its last sign of life.
 #[derive(Debug)]

@@ -284,7 +284,7 @@ impl Node {
         self.routes.lock().unwrap().insert((host.to_owned(), port), (to.0.to_owned(), to.1));
     }
 
-    /// Adds or replaces a program of the node, a script that finds R, C and NODE set as the stubs do.
+    /// Adds or replaces a program of the node, a script that finds R, C, NODE and T set as the stubs do.
     pub(crate) fn program(&self, name: &str, text: &str) {
         let shared = self.dir.parent().unwrap().with_file_name("cluster");
         furnish::program(&self.dir.join("stubs"), name, &self.name, &self.root, &shared, text);

@@ -54,7 +54,7 @@ wait8() {
   w=0
   until flock -n 8; do
     w=$((w + 1))
-    [ $w -lt 120 ] || refuse 'something that an earlier connection began still runs on the node' 'look what hangs there: fuser -v /run/seaworthy/busy'
+    [ $w -lt 240 ] || refuse 'something that an earlier connection began still runs on the node' 'look what hangs there: fuser -v /run/seaworthy/busy'
     nap 0.5
   done
 }
@@ -88,6 +88,8 @@ state() {
 sizeless() { case $1 in file*) echo "${1% *}" ;; *) echo "$1" ;; esac; }
 # flush PATH: it is on the disk. Old programs know no argument, and flush everything.
 flush() { sync "$1" 2>/dev/null || sync; }
+# flush_below DIR: so is all that is in it.
+flush_below() { find "$1" \( -type f -o -type d \) -exec sync {} + 2>/dev/null || sync; }
 # mounted PATH: is something mounted there or below?
 mounted() {
   while read -r _ m _; do

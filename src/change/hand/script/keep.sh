@@ -39,18 +39,13 @@ for p; do
   if [ $kind = file ]; then
     state "$NEW/$i"
     [ "$S" = "$was" ] || undone "$p changed while it was copied" 'run it again'
-    flush "$NEW/$i"
   fi
   kinds="$kinds$kind $i $p
 "
   i=$((i + 1))
 done
 { printf %s "$kinds" >"$NEW/kinds" && printf %s "$list" >"$NEW/paths"; } 2>/dev/null || undone 'nothing can be kept: the list cannot be written' "$disk"
-case $kinds in directory* | *'
-directory '*) sync ;; esac
-flush "$NEW/kinds"
-flush "$NEW/paths"
-flush "$NEW"
+flush_below "$NEW"
 try mv "$NEW" "$KEEP/$RUN" || undone "nothing can be kept: $E" "$disk"
 flush "$KEEP"
 end kept

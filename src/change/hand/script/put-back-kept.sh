@@ -29,7 +29,7 @@ while read -r kind i p; do
   esac
   [ -d "$D" ] || try mkdir -p "$D" || no "$E" "$disk"
   try cp -a "$K/$i" "$TMP" || no "$E" "$disk"
-  if [ $kind = file ]; then flush "$TMP"; else sync; fi
+  [ $kind = link ] || flush_below "$TMP"
   case $kind,$now in
   file,file* | *,absent) ;;
   *)

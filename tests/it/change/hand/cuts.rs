@@ -23,12 +23,13 @@ fi
 exec "#;
 
 /// What the scripts run.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
     "base64",
     "cat",
     "chmod",
     "chown",
     "cp",
+    "find",
     "flock",
     "ln",
     "mkdir",

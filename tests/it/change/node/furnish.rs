@@ -56,12 +56,13 @@ tmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=812136k,mode=755 0 0
 tmpfs /dev/shm tmpfs rw,nosuid,nodev 0 0
 ";
 
-/// A script of that name that finds R, C and NODE set, and whose calls are written down.
+/// A script of that name that finds R (its root), C (what the cluster shares), NODE (its name) and T (the test's process) set, and whose calls are written down.
 pub(super) fn program(stubs: &Path, name: &str, node: &str, root: &Path, shared: &Path, text: &str) {
     let head = format!(
-        "#!/bin/sh\nR='{}' C='{}' NODE='{node}'\nprintf '%s\\n' \"{name} $*\" >>\"$C/calls/$NODE\"\n",
+        "#!/bin/sh\nR='{}' C='{}' NODE='{node}' T='{}'\nprintf '%s\\n' \"{name} $*\" >>\"$C/calls/$NODE\"\n",
         root.display(),
         shared.display(),
+        std::process::id(),
     );
     let path = stubs.join(name);
     let _ = fs::remove_file(&path);
