@@ -247,19 +247,24 @@ impl<'w> Work<'w> {
         let Some(loaded) = &file.verify else { return self.verified(check, evidence).await };
         let (waits, sight) = (&self.run().waits, self.course.sight);
         let question = Question::Loaded(&loaded.network);
-        match sight.wait(self.host, question, waits.loaded, Patience::ToTheEnd).await {
-            Waited::Yes(shown) => evidence.push(shown),
-            // Without a tool that could ask the runtime, a node that gets Ready shows it.
-            Waited::Late(Answer::Unknown(why)) => evidence.push(why),
+        let was_asked = match sight.wait(self.host, question, waits.loaded, Patience::ToTheEnd).await {
+            Waited::Yes(shown) => {
+                evidence.push(shown);
+                true
+            }
+            // Without a tool that could ask the runtime, only a node that gets Ready shows it.
+            Waited::Late(Answer::Unknown(why)) => {
+                evidence.push(why);
+                false
+            }
             Waited::Late(answer) => {
                 evidence.push(answer.words().to_owned());
                 let why = format!("the runtime did not load the network {} {}", loaded.network, within(waits.loaded));
                 return Ok(self.failed(&why, evidence));
             }
             Waited::Interrupted => return Err(Gone::Over(Over::Interrupted.words())),
-        }
-        let seen = sight.look(self.host).await;
-        if seen.has_no_node() {
+        };
+        if was_asked && sight.look(self.host).await.has_no_node() {
             evidence.push("the API has no Node of it yet, which would get Ready".to_owned());
             return Ok(Outcome::Done { evidence });
         }

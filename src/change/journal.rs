@@ -35,6 +35,7 @@ pub enum Entry {
     /// Another process took the run up again.
     Resumed,
     Batch {
+        /// From 1; 0 is of the nodes that a run which is taken up again had left in the middle.
         number: usize,
         nodes: Vec<String>,
     },

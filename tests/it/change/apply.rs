@@ -73,7 +73,7 @@ async fn actions_are_done_in_order_and_each_is_noted_before_it_begins() {
         expected.extend([format!("begun {action}"), format!("done {action}")]);
     }
     expected.extend(["ended".to_owned(), "end".to_owned()]);
-    let lines = bench.entries(&run).into_iter().map(|entry| match entry {
+    let lines = run.entries().into_iter().map(|entry| match entry {
         Entry::Agreed { .. } => "agreed".to_owned(),
         Entry::Batch { number, nodes } => format!("batch {number} {}", nodes.join(" ")),
         Entry::NodeBegun { .. } => "begun".to_owned(),
@@ -102,7 +102,7 @@ async fn a_node_that_changed_since_its_plan_is_refused_and_left_alone() {
     }
     assert_eq!(bench.fleet.node("w1").get("/etc/cni/net.d/note").as_deref(), Some("somebody else's\n"));
     assert_eq!(bench.fleet.node("w2").get("/etc/cni/net.d/note"), None);
-    assert!(!bench.entries(&run).iter().any(|entry| matches!(entry, Entry::ActionBegun { .. })));
+    assert!(!run.entries().iter().any(|entry| matches!(entry, Entry::ActionBegun { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +275,7 @@ async fn an_interrupt_ends_the_running_action_and_begins_no_other() {
     assert!(summary.interrupted);
     let Outcome::Unsettled { why } = &summary.nodes[0].1 else { panic!("{summary:?}") };
     assert_eq!(*why, format!("the run was interrupted; go on with: seaworthy run --resume {}", run.file.id));
-    let ended = bench.entries(&run).into_iter().filter(|entry| matches!(entry, Entry::ActionEnded { .. }));
+    let ended = run.entries().into_iter().filter(|entry| matches!(entry, Entry::ActionEnded { .. }));
     assert_eq!(ended.count(), 1, "the restart ended and was noted");
     assert!(!w1.calls().iter().any(|call| call.starts_with("kubeadm")));
 }

@@ -59,6 +59,13 @@ pub(crate) struct Run {
     pub(crate) plan: Plan,
 }
 
+impl Run {
+    /// What its journal says.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        file::read(&self.directory).unwrap().lines.into_iter().map(|line| line.entry).collect()
+    }
+}
+
 /// What is done with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -278,10 +285,6 @@ impl Bench {
         };
         drop(release);
         died
-    }
-
-    pub(crate) fn entries(&self, run: &Run) -> Vec<Entry> {
-        file::read(&run.directory).unwrap().lines.into_iter().map(|line| line.entry).collect()
     }
 
     /// The nodes that something is left to be taken back on.

@@ -204,6 +204,6 @@ async fn nodes_that_were_not_begun_get_their_turn_and_the_budget_goes_on() {
     assert!(bench.killed_at(&run, Mode::Apply, 8).await);
     bench.fleet.node("w3").put("/fail/systemctl-two", "");
     let summary = bench.go(&run, Mode::Resume).await;
-    assert_eq!(short(&summary), ["w1 failed", "w2 done", "w3 failed", "w4 untouched"], "{:?}", bench.entries(&run));
+    assert_eq!(short(&summary), ["w1 failed", "w2 done", "w3 failed", "w4 untouched"], "{:?}", run.entries());
     assert_eq!(summary.stopped.as_deref(), Some("2 nodes failed, and the budget allows 1"));
 }

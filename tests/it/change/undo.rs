@@ -23,7 +23,7 @@ async fn what_was_done_is_taken_back_in_reverse_order_and_only_once() {
     let summary = bench.go(&run, Mode::Undo).await;
     assert_eq!(short(&summary), ["w1 done", "w2 done"], "{summary:?}");
     assert_eq!(["w1", "w2"].map(|name| files(&bench, name)), before);
-    let order = bench.entries(&run).into_iter().filter_map(|entry| match entry {
+    let order = run.entries().into_iter().filter_map(|entry| match entry {
         Entry::UndoBegun { node, action } if node == "w1" => Some(action),
         _ => None,
     });
