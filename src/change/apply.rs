@@ -32,6 +32,8 @@ pub struct ChangeRun<'r> {
     pub collector: &'r Collector,
     /// The nodes of the plan and all control planes.
     pub hosts: &'r [Host],
+    /// Those of them that are control planes, by the inventory or by what was read: the API's word on a node is theirs.
+    pub control_planes: &'r [String],
     pub checks: &'r Checks,
     /// Checks whose unknown the user accepted by name.
     pub accept_unknown: &'r [String],

@@ -19,7 +19,6 @@ use crate::fleet::{self, Assessed};
 use crate::probe::ScriptOptions;
 use crate::record::Record;
 use crate::report::model::NodeReport;
-use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 
 /// What is asked of a node after a change.
@@ -85,7 +84,7 @@ pub(super) struct Seen {
 
 impl<'r> Sight<'r> {
     pub(super) fn new(run: &'r ChangeRun<'r>) -> Self {
-        let planes = run.hosts.iter().filter(|host| host.target.role == Some(Role::ControlPlane)).collect();
+        let planes = run.hosts.iter().filter(|host| run.control_planes.contains(&host.target.name)).collect();
         Self { run, planes, script: Script::new(&ScriptOptions::default()), shared: tokio::sync::Mutex::default() }
     }
 

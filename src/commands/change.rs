@@ -38,6 +38,7 @@ use crate::report::change::summary::{Doing, Ended};
 use crate::report::change::{diff, plan as plan_text, summary as summary_text};
 use crate::report::model::{Outcome, Report};
 use crate::run::{RunFile, Writer};
+use crate::target::Role;
 use crate::ui::{Event, Events};
 
 pub(super) use again::{Earlier, go_on, undo};
@@ -231,8 +232,8 @@ impl Order {
             return Ok(if work.interrupt.has_fired() { ExitCode::Interrupted } else { seen });
         }
         let journal = Journal::create(&directory, &plan)?;
-        let accepted = &self.options.accept_unknown;
-        let run = engine::run_of(&self.file, &journal, &work.fleet, &self.checks, accepted);
+        let (planes, accepted) = (control_planes(&before.report), &self.options.accept_unknown);
+        let run = engine::run_of(&self.file, &journal, &work.fleet, &self.checks, &planes, accepted);
         let summary = engine::go(Course::Apply, &run, &plan).await;
         let changed =
             Changed { run: &self.file.id, directory: &directory, plan: &plan, summary: &summary, doing: Doing::Apply };
@@ -251,6 +252,12 @@ impl Order {
             Err(error) => work.events.send(Event::Warning(error.to_string())),
         }
     }
+}
+
+/// The run's names of those that are control planes, by the inventory or by what was read.
+fn control_planes(report: &Report) -> Vec<String> {
+    let planes = report.nodes.iter().filter(|node| node.roles.contains(&Role::ControlPlane));
+    planes.map(|node| node.name.clone()).collect()
 }
 
 /// The nodes of the plan that the sweep could not read.

@@ -307,8 +307,7 @@ impl Fleet {
     pub(super) async fn settle_host_keys(&mut self) -> BTreeMap<String, Failure> {
         let Self { collector, learner, known_hosts, .. } = self;
         // What is learned from now on is the next one's.
-        let learner = std::mem::replace(learner, Learner::start(Arc::clone(known_hosts)));
-        let report = learner.finish().await;
+        let report = std::mem::replace(learner, Learner::start(Arc::clone(known_hosts))).finish().await;
         for error in &report.errors {
             collector.events.send(Event::Warning(format!("host keys were not kept: {error}")));
         }

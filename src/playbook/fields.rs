@@ -113,7 +113,7 @@ impl<'n> Field<'n> {
         Ok(text)
     }
 
-    pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(
+    pub(super) fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
         &self,
         least: T,
         most: T,

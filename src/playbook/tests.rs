@@ -395,7 +395,8 @@ fn what_is_no_text_or_no_playbook_at_all_is_refused_and_never_expanded() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..9 {
         let before = format!("*a{}, ", level - 1).repeat(10);
-        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", ")));
+        let line = format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", "));
+        bomb.push_str(&line);
     }
     assert!(error(bomb.as_bytes()).contains("more than 10000 values"), "{}", error(bomb.as_bytes()));
     let deep = format!("name: {}", "[".repeat(5000));

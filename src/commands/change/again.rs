@@ -1,12 +1,11 @@
 //! `--resume` and `undo`: what begins with the directory of an earlier run, its plan and its journal.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use super::engine::Course;
-use super::{Ask, Changed, Show, bounds, engine, with_fleet};
+use super::{Ask, Changed, Show, bounds, control_planes, engine, with_fleet};
 use crate::change::journal::file::{JOURNAL_FILE, Journal};
 use crate::change::plan::{Decision, Plan};
 use crate::cli::{AroundArgs, PlanFormat};
@@ -69,7 +68,9 @@ fn take_up(
     let show = Show { output, diff: false };
     with_fleet(planned, bounds(around, &config), chosen.warnings, context, quit, async |work| {
         let (file, plan) = (&saved.run, &kept.plan);
-        let run = engine::run_of(file, &journal, &work.fleet, &checks, accepted);
+        let before = fleet::report(file, &saved.records, &checks);
+        let planes = control_planes(&before);
+        let run = engine::run_of(file, &journal, &work.fleet, &checks, &planes, accepted);
         let left = if course == Course::Undo { engine::left_to_undo(&run, plan) } else { Vec::new() };
         let nodes =
             if course == Course::Undo { left.iter().map(|(node, _)| node.clone()).collect() } else { changing(plan) };
@@ -94,7 +95,6 @@ fn take_up(
         let summary = engine::go(course, &run, plan).await;
         let doing = if course == Course::Undo { Doing::Undo } else { Doing::Apply };
         let changed = Changed { run: &file.id, directory: &directory, plan, summary: &summary, doing };
-        let before = fleet::assess(file, &saved.records, &checks, &BTreeMap::new()).report;
         work.tell_end(&changed, &before, file, &checks, show).await?;
         Ok(match doing {
             Doing::Apply => summary_text::exit_code(plan, &summary, &[]),

@@ -1,6 +1,7 @@
 //! Which nodes a run changes and which it reads beside them, and what the command line changes about the playbook.
 
 use super::Request;
+use crate::change::guards::OWN;
 use crate::change::state::MAX_CONTENT;
 use crate::change::steps::PlanOptions;
 use crate::checks::Checks;
@@ -87,13 +88,13 @@ pub(super) fn tailor(playbook: &mut Playbook, request: &Request<'_>, context: &C
             Step::Flannel { config, sync } => {
                 *sync |= request.sync;
                 if let Some(path) = request.config {
-                    let content = read_at_most(&context.environment.directory.join(path), MAX_CONTENT)
+                    let bytes = read_at_most(&context.environment.directory.join(path), MAX_CONTENT)
                         .map_err(|why| UsageError::new(format!("--config {}: {why}", path.display())))?;
-                    if content.len() as u64 > MAX_CONTENT {
+                    if bytes.len() as u64 > MAX_CONTENT {
                         let message = format!("--config {} is larger than {} KiB", path.display(), MAX_CONTENT >> 10);
                         return Err(UsageError::new(message).into());
                     }
-                    *config = ConfigSource::File { path: path.display().to_string(), content };
+                    *config = ConfigSource::File { path: path.display().to_string(), content: bytes };
                 }
             }
             _ => {}
@@ -109,7 +110,7 @@ pub(super) fn tailor(playbook: &mut Playbook, request: &Request<'_>, context: &C
 
 /// Warnings about names that are accepted and that no check has. Some guards have names of their own, so it is no error.
 pub(super) fn unknown_guards(accepted: &[String], checks: &Checks) -> Vec<String> {
-    let unknown = accepted.iter().filter(|id| checks.get(id).is_none());
+    let unknown = accepted.iter().filter(|id| checks.get(id).is_none() && !OWN.contains(&id.as_str()));
     let warning = |id: &String| {
         let hint = checks.nearest(id).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         format!("--accept-unknown {id}: there is no check of that name{hint}")

@@ -58,7 +58,8 @@ pub(super) async fn look(
                 states.insert(name, state);
             }
             Err(why) => {
-                fleet.collector.events.send(Event::Warning(format!("{name}: its files could not be looked at: {why}")))
+                let warning = format!("{name}: its files could not be looked at: {why}");
+                fleet.collector.events.send(Event::Warning(warning));
             }
         }
     }
@@ -92,6 +93,7 @@ pub(super) fn run_of<'r>(
     journal: &'r Journal,
     fleet: &'r Fleet,
     checks: &'r Checks,
+    control_planes: &'r [String],
     accept_unknown: &'r [String],
 ) -> ChangeRun<'r> {
     ChangeRun {
@@ -99,6 +101,7 @@ pub(super) fn run_of<'r>(
         journal,
         collector: &fleet.collector,
         hosts: &fleet.hosts,
+        control_planes,
         checks,
         accept_unknown,
         width: fleet.width,

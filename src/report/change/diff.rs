@@ -40,13 +40,10 @@ fn files(node: &NodePlan) -> impl Iterator<Item = &WriteFile> {
 
 fn lines(file: &WriteFile) -> Vec<(Tone, String)> {
     let path = &file.path;
-    let before = match &file.before {
-        Path::File(before) => before,
-        _ => {
-            let mut lines = headers("/dev/null", path);
-            lines.extend(changes("", &file.content));
-            return lines;
-        }
+    let Path::File(before) = &file.before else {
+        let mut lines = headers("/dev/null", path);
+        lines.extend(changes("", &file.content));
+        return lines;
     };
     let mut lines = headers(path, path);
     if (before.mode, before.uid, before.gid) != (file.mode, file.uid, file.gid) {
@@ -54,14 +51,11 @@ fn lines(file: &WriteFile) -> Vec<(Tone, String)> {
         let new = format!("+mode {:04o}, owner {}:{}", file.mode, file.uid, file.gid);
         lines.extend([(Tone::Fail, old), (Tone::Good, new)]);
     }
-    match &before.content {
-        Some(content) => lines.extend(changes(content, &file.content)),
-        None => {
-            let old = format!("-{} bytes that cannot be shown, sha256 {}", before.size, before.sha256);
-            lines.push((Tone::Fail, old));
-            lines.extend(changes("", &file.content));
-        }
+    if before.content.is_none() {
+        let old = format!("-{} bytes that cannot be shown, sha256 {}", before.size, before.sha256);
+        lines.push((Tone::Fail, old));
     }
+    lines.extend(changes(before.content.as_deref().unwrap_or_default(), &file.content));
     lines
 }
 

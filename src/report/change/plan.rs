@@ -219,14 +219,14 @@ fn order(strategy: &Strategy, changing: &[&str]) -> String {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         format!("in batches of {}{more}: {} first", counted.join(", "), changing[0])
     };
-    if let Some(parallel) = strategy.parallel {
-        text.push_str(&format!(", at most {parallel} at the same time"));
-    }
-    match strategy.max_failed {
-        Portion::Nodes(0) | Portion::Percent(0) => text.push_str("; the first failure stops the run"),
-        Portion::Nodes(count) => text.push_str(&format!("; more than {count} failed nodes stop the run")),
-        Portion::Percent(percent) => text.push_str(&format!("; more than {percent}% failed nodes stop the run")),
-    }
+    let parallel = strategy.parallel.map(|most| format!(", at most {most} at the same time"));
+    text.push_str(&parallel.unwrap_or_default());
+    let budget = match strategy.max_failed {
+        Portion::Nodes(0) | Portion::Percent(0) => "; the first failure stops the run".to_owned(),
+        Portion::Nodes(count) => format!("; more than {count} failed nodes stop the run"),
+        Portion::Percent(percent) => format!("; more than {percent}% failed nodes stop the run"),
+    };
+    text.push_str(&budget);
     if strategy.stop_at_same_failure && !matches!(strategy.max_failed, Portion::Nodes(0) | Portion::Percent(0)) {
         text.push_str(", and so does a second failure in the same words");
     }

@@ -46,6 +46,7 @@ pub(crate) struct Bench {
     _client: Client,
     collector: Collector,
     pub(crate) hosts: Vec<Host>,
+    control_planes: Vec<String>,
     checks: Checks,
     runs: TempDir,
     pub(crate) stop: Stop,
@@ -128,6 +129,7 @@ impl Bench {
         };
         Self {
             hosts: hosts.collect(),
+            control_planes: names.first().map(|name| (*name).to_owned()).into_iter().collect(),
             fleet,
             _client: client,
             collector,
@@ -220,6 +222,7 @@ impl Bench {
             journal,
             collector: &self.collector,
             hosts: &self.hosts,
+            control_planes: &self.control_planes,
             checks: &self.checks,
             accept_unknown: &[],
             width: 8,

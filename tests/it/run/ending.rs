@@ -9,8 +9,8 @@ const CONFLIST: &str = "/etc/cni/net.d/10-flannel.conflist";
 
 /// What no step but flannel's would be allowed to write is written by a command, as the pretended nodes are Ready by that alone.
 const MEND: &str = "name: mend\nsummary: s\nhosts: all\nsteps:\n  - command:\n      \
-                    run: 'mkdir -p \"$R/etc/cni/net.d\" && echo {} > \"$R/etc/cni/net.d/10-flannel.conflist\"'\n      \
-                    because: cni/config-missing\n      undo: 'rm \"$R/etc/cni/net.d/10-flannel.conflist\"'\n";
+                    run: 'mkdir -p \"$SEAWORTHY_PRETENDED/etc/cni/net.d\" && echo {} > \"$SEAWORTHY_PRETENDED/etc/cni/net.d/10-flannel.conflist\"'\n      \
+                    because: cni/config-missing\n      undo: 'rm \"$SEAWORTHY_PRETENDED/etc/cni/net.d/10-flannel.conflist\"'\n";
 
 #[test]
 fn a_playbook_is_applied_changes_nothing_the_second_time_and_is_taken_back() {
