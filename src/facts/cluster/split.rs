@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_its_ca() {
-        let own = [
+        let own = vec![
             ("a-master", node(true, Some("aa"), "10.0.0.1")),
             ("a1", node(false, Some("aa"), "10.0.0.1")),
             ("b-master", node(true, Some("bb"), "10.9.9.1")),
@@ -124,7 +124,7 @@ mod tests {
             "who fits nowhere stays with most of them"
         );
         assert_eq!(names(&own[..2]).len(), 1);
-        let lonely = [own[0].clone(), ("old", node(false, Some("zz"), "10.7.7.7"))];
+        let lonely = vec![own[0].clone(), ("old", node(false, Some("zz"), "10.7.7.7"))];
         assert_eq!(names(&lonely), [["a-master", "old"]], "no control plane speaks for the other");
     }
 
@@ -132,7 +132,7 @@ mod tests {
     fn a_ca_that_is_being_exchanged_is_one_cluster() {
         let mut second = node(true, Some("bb"), "10.0.0.2");
         second.api.cluster_info_ca_sha256 = Fact::Known("aa".to_owned());
-        let run = [("m1", node(true, Some("aa"), "10.0.0.1")), ("m2", second), ("w", node(false, Some("bb"), "x"))];
+        let run = vec![("m1", node(true, Some("aa"), "10.0.0.1")), ("m2", second), ("w", node(false, Some("bb"), "x"))];
         assert_eq!(names(&run), [["m1", "m2", "w"]]);
     }
 }

@@ -153,8 +153,8 @@ fn folded<'a>(nodes: impl IntoIterator<Item = &'a String>) -> String {
     heading(nodes.into_iter().map(String::as_str))
 }
 
-fn count(nodes: &[String]) -> Option<String> {
-    Some(nodes.len().to_string())
+fn count(nodes: &[String]) -> String {
+    nodes.len().to_string()
 }
 
 fn versions(components: &[VersionRow]) -> Option<Table> {
@@ -168,7 +168,7 @@ fn versions(components: &[VersionRow]) -> Option<Table> {
         let line = |value: &crate::diagnose::matrix::VersionValue| {
             let few = if value.minority { " (few)" } else { "" };
             let version = Some(format!("{}{few}", said(&value.value)));
-            vec![version, count(&value.nodes), Some(folded(&value.nodes))]
+            vec![version, Some(count(&value.nodes)), Some(folded(&value.nodes))]
         };
         let mut lines: Vec<_> = component.values.iter().take(MOST_VERSIONS).map(line).collect();
         let others = component.values.get(MOST_VERSIONS..).unwrap_or_default();
@@ -212,7 +212,7 @@ fn configurations(all: &[Configuration]) -> Option<Table> {
         let otherwise = folded(others.iter().flat_map(|group| &group.nodes));
         let verdict = if others.iter().any(|group| group.outlier) { Verdict::Warn } else { Verdict::Pass };
         let kinds = Some((one.groups.len() + one.more).to_string());
-        let line = vec![kinds, Some(folded(&first)), count(&first), Some(otherwise)];
+        let line = vec![kinds, Some(folded(&first)), Some(count(&first)), Some(otherwise)];
         let line = line.into_iter().map(|cell| cell.filter(|text| !text.is_empty())).collect();
         Row { verdict, head: name(one), lines: vec![line] }
     };
@@ -253,7 +253,7 @@ fn duplicates(cluster: &ClusterReport) -> Option<Table> {
     let row = |one: &crate::diagnose::duplicates::Duplicate| Row {
         verdict: Verdict::Warn,
         head: one.what.label().to_owned(),
-        lines: vec![vec![Some(said(&one.value)), count(&one.nodes), Some(folded(&one.nodes))]],
+        lines: vec![vec![Some(said(&one.value)), Some(count(&one.nodes)), Some(folded(&one.nodes))]],
     };
     let caption = "What one machine alone may have, and several do".to_owned();
     table(caption, &COLUMNS, &cluster.duplicates, row, (MOST_ROWS, "of them"))
@@ -324,7 +324,7 @@ fn inventory(inventory: &Inventory, source: Option<&str>) -> Option<Table> {
     let row = |(verdict, what, nodes): &(Verdict, &str, Vec<String>)| Row {
         verdict: *verdict,
         head: (*what).to_owned(),
-        lines: vec![vec![count(nodes), Some(folded(nodes)).filter(|nodes| !nodes.is_empty())]],
+        lines: vec![vec![Some(count(nodes)), Some(folded(nodes)).filter(|nodes| !nodes.is_empty())]],
     };
     let caption = match source {
         Some(source) => format!("The run's nodes against the Node objects that {} has", clip_to(source, 60)),
@@ -334,10 +334,7 @@ fn inventory(inventory: &Inventory, source: Option<&str>) -> Option<Table> {
 }
 
 /// Failing nodes that differ alike are said once.
-pub(super) fn groups<'r>(
-    cluster: &'r ClusterReport,
-    shown: impl Fn(&str) -> bool,
-) -> Vec<(&'r [Difference], Vec<&'r str>)> {
+pub(super) fn groups(cluster: &ClusterReport, shown: impl Fn(&str) -> bool) -> Vec<(&[Difference], Vec<&str>)> {
     let mut groups: Vec<(&[Difference], Vec<&str>)> = Vec::new();
     for node in cluster.siblings.iter().filter(|node| shown(&node.node)) {
         match groups.iter_mut().find(|(first, _)| *first == node.differences) {
