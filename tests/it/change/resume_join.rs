@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use seaworthy::change::plan::{Action, Change, Join, Undo};
 use seaworthy::playbook::{Portion, Strategy};
 
-use super::api::Api;
+use super::api::{Api, Shows};
 use super::bench::{Bench, CONFLIST, CONFLIST_PATH, Mode, Run, action, files, short};
 use super::node::{Cut, ENDPOINT};
 
@@ -45,7 +45,7 @@ fn join(pin: &str) -> Action {
 /// A prepared worker that is to join and to get its network.
 async fn prepared() -> Stage {
     let bench = Bench::new(&["master", "w1"]).await;
-    let api = Api::start(&bench.fleet, &["w1"]);
+    let api = Api::with(&bench.fleet, &["w1"], &Shows::default());
     bench.fleet.node("w1").put("/units/kubelet", "activating\n");
     let actions = vec![join(&api.pin), bench.write("w1", CONFLIST_PATH, CONFLIST, Some("cbr0"))];
     let strategy = Strategy { max_failed: Portion::Percent(100), ..Strategy::default() };
