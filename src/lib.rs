@@ -8,7 +8,8 @@
 //!                                          a saved run (--from) enters here
 //! ```
 //!
-//! Only `ssh`, `reach`, `collect`, `run`, the loading of inventory and configuration, `ui` and the commands touch the world.
+//! Only `ssh`, `reach`, `collect`, `run`, `change` (its `hand`, its journal and what drives them), the loading of inventory and
+//! configuration, `ui` and the commands touch the world.
 //! Everything from records to reports is synchronous, pure and deterministic: the same records give the same bytes.
 
 pub mod change;

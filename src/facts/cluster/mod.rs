@@ -125,7 +125,7 @@ pub struct Member {
     pub overlay: Overlay,
 }
 
-/// The clusters of a run as [`split`] gives them.
+/// The clusters of a run as [`split()`] gives them.
 pub fn views(clusters: &[Run]) -> Vec<ClusterView> {
     let mut views: Vec<ClusterView> = clusters.iter().map(view).collect();
     for other in views.iter_mut().skip(1) {
