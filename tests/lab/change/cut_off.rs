@@ -214,7 +214,7 @@ fn a_push_is_hit_at_every_line_of_its_journal() {
             assert!(number > 3, "the run was over before anything could happen to it");
             break;
         };
-        super::assert_nothing_remains(lab, node, || hit.told.clone());
+        super::assert_nothing_remains(lab, node, super::Kept::Nothing, || hit.told.clone());
         assert_eq!(!file().is_empty(), hit.finished, "{}", hit.told);
         lab.exec(node, "rm -f /etc/cni/net.d/10-flannel.conflist /etc/cni/net.d/.10-flannel.conflist.*.bak");
         let gone =

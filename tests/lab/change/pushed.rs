@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Broken, Taken, assert_nothing_remains, broken, change, fleet, ready, start, take};
+use super::{Broken, Kept, Taken, assert_nothing_remains, broken, change, fleet, ready, start, take};
 use crate::harness::{Lab, busy, eventually};
 
 /// What `flannel push` writes, as the node has it.
@@ -67,7 +67,7 @@ fn a_node_without_configuration_becomes_ready_and_flannel_is_judged_apart() {
     seed.image = None;
     let pushed = run.end();
     assert_eq!(pushed.outcome(node), "done", "{}", pushed.told());
-    assert_nothing_remains(lab, node, || pushed.told());
+    assert_nothing_remains(lab, node, Kept::Nothing, || pushed.told());
 
     let again = change(lab, &["flannel", "push", node]);
     assert_eq!(again.decision(node)["decision"], "nothing", "{}", again.told());

@@ -55,7 +55,7 @@ remains() {
     # shellcheck disable=SC2016
     node_exec "$1" '
         find / /run /dev/shm /tmp -xdev \( -path /proc -o -path /sys -o -path /usr \) -prune -o \( -name "*.seaworthy.tmp" -o -path "/etc/cni/net.d/*.tmp" \) -print | sed "s/^/half a file: /"
-        find /var/lib/seaworthy /run/seaworthy /dev/shm/seaworthy ! -type d ! -path /run/seaworthy/lock 2>/dev/null | sed "s/^/kept: /"
+        find /var/lib/seaworthy /run/seaworthy /dev/shm/seaworthy ! -type d ! -path /run/seaworthy/lock ! -path /run/seaworthy/busy 2>/dev/null | sed "s/^/kept: /"
         ls /etc/kubernetes/bootstrap-kubelet.conf 2>/dev/null
         systemctl list-units --all --plain --no-legend "seaworthy*" | sed "s/^/unit: /"
         for process in $(pgrep -x kubeadm); do echo "process: $process $(tr "\0" " " </proc/$process/cmdline)"; done'
