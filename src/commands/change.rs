@@ -43,6 +43,9 @@ use crate::ui::{Event, Events};
 
 pub(super) use again::{Earlier, go_on, undo};
 
+/// Below the run's directory: the sweeps that were made after it had changed something.
+const AFTER: &str = "after";
+
 /// For a whole run that changes nodes, unless told otherwise: joins take minutes each, and batches follow each other.
 const RUN_DEADLINE: Duration = Duration::from_hours(12);
 
@@ -368,7 +371,7 @@ impl Work<'_> {
     async fn sweep_again(&mut self, directory: &Path, file: &RunFile, checks: &Checks) -> Report {
         let begun = Instant::now();
         let mut file = RunFile::new("sweep", SystemTime::now(), file.hosts.clone(), file.sources.clone());
-        let after: PathBuf = directory.join("after");
+        let after: PathBuf = directory.join(AFTER);
         let writer = match Writer::create(&after, file.clone()) {
             Ok(writer) => Some(writer),
             Err(error) => {

@@ -1,13 +1,14 @@
 //! `--resume` and `undo`: what begins with the directory of an earlier run, its plan and its journal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::engine::Course;
-use super::{Ask, Changed, Show, bounds, control_planes, engine, with_fleet};
+use super::{AFTER, Ask, Changed, Show, bounds, control_planes, engine, with_fleet};
 use crate::change::journal::file::{JOURNAL_FILE, Journal};
 use crate::change::plan::{Decision, Plan};
+use crate::checks::Checks;
 use crate::cli::{AroundArgs, PlanFormat};
 use crate::commands::common::{self, UsageError};
 use crate::commands::{Context, hosts};
@@ -17,6 +18,7 @@ use crate::fleet;
 use crate::inventory::model::{HostId, Inventory};
 use crate::report::change::summary::Doing;
 use crate::report::change::{plan as plan_text, summary as summary_text};
+use crate::report::model::Report;
 use crate::run::{self, Saved};
 
 /// An earlier run as asked for.
@@ -70,6 +72,8 @@ fn take_up(
         let (file, plan) = (&saved.run, &kept.plan);
         let before = fleet::report(file, &saved.records, &checks);
         let planes = control_planes(&before);
+        // What is taken back is held against what it was after the run, not before it.
+        let before = if course == Course::Undo { last_after(&directory, &checks).unwrap_or(before) } else { before };
         let run = engine::run_of(file, &journal, &work.fleet, &checks, &planes, accepted);
         let left = if course == Course::Undo { engine::left_to_undo(&run, plan) } else { Vec::new() };
         let nodes =
@@ -114,6 +118,14 @@ fn find(wanted: &str, around: &AroundArgs, config: &config::Loaded, context: &Co
     }
     // A path needs no directory of runs.
     Ok(run::find(&runs.unwrap_or_default(), wanted, None)?)
+}
+
+/// What the last sweep after the run found; `None` where there was none, or it cannot be read.
+fn last_after(directory: &Path, checks: &Checks) -> Option<Report> {
+    let runs = directory.join(AFTER);
+    let last = run::list(&runs).ok()?.pop()?;
+    let saved = Saved::load(&runs.join(last)).ok()?;
+    Some(fleet::report(&saved.run, &saved.records, checks))
 }
 
 /// The hosts that the run read, as the inventory knows them now. Those that it was to change have to be there.
