@@ -10,6 +10,7 @@ use crate::diagnose::phase::phase;
 use crate::diagnose::{NodeFindings, diagnose};
 use crate::facts::cluster::{ClusterView, Member};
 use crate::facts::{self, NodeFacts, cluster, join};
+use crate::parallel;
 use crate::record::Record;
 use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
@@ -73,17 +74,15 @@ fn judge_all(
     join_logs: &BTreeMap<String, JoinLog>,
     mut keep: impl FnMut(&str, &[Finding]),
 ) -> (Report, Vec<ClusterView>) {
-    let facts: BTreeMap<String, NodeFacts> = records
-        .iter()
-        .map(|record| {
-            let mut facts = facts::parse(record);
-            if let Some(log) = join_logs.get(&record.name) {
-                let own = [Some(&record.name), facts.identity.hostname.known()];
-                facts.join = join::of_node(log, &own.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
-            }
-            (record.name.clone(), facts)
-        })
-        .collect();
+    let parsed = parallel::map(records, |record| {
+        let mut facts = facts::parse(record);
+        if let Some(log) = join_logs.get(&record.name) {
+            let own = [Some(&record.name), facts.identity.hostname.known()];
+            facts.join = join::of_node(log, &own.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
+        }
+        (record.name.clone(), facts)
+    });
+    let facts: BTreeMap<String, NodeFacts> = parsed.into_iter().collect();
     let mut clusters = cluster::split(facts);
     let views = cluster::views(&clusters);
     if let Some(target) = run.target {
@@ -91,16 +90,14 @@ fn judge_all(
             upgrade::derived::measure(target, facts, view);
         }
     }
-    let mut phases: Vec<Option<Phase>> = Vec::with_capacity(records.len());
-    let mut judged: Vec<NodeFindings> = Vec::with_capacity(records.len());
-    for record in records {
+    let all = parallel::map(records, |record| {
         let place = views.iter().position(|view| view.members.contains_key(&record.name)).unwrap_or(0);
         let own = clusters[place].get(&record.name).unwrap_or(&NO_FACTS);
         let (phase, mut findings) = judge(record, own, &views[place], checks);
         findings.cluster = place;
-        phases.push(phase);
-        judged.push(findings);
-    }
+        (phase, findings)
+    });
+    let (phases, mut judged): (Vec<Option<Phase>>, Vec<NodeFindings>) = all.into_iter().unzip();
     let root_causes = diagnose(&mut judged, checks);
     let nodes = records.iter().zip(judged).zip(phases).map(|((record, judged), phase)| {
         keep(&record.name, &judged.findings);

@@ -30,6 +30,7 @@ pub mod fleet;
 pub mod interrupt;
 pub mod inventory;
 pub mod names;
+pub mod parallel;
 pub mod password_gate;
 pub mod playbook;
 pub mod probe;
