@@ -1,7 +1,7 @@
 //! What a run began and what came of it: one line of JSON each, on the disk before the thing itself is done.
 //!
 //! - this file: the lines. Values only.
-//! - [`file`]: `journal.jsonl` and `plan.json` in the run's directory, written, locked and read back.
+//! - [`mod@file`]: `journal.jsonl` and `plan.json` in the run's directory, written, locked and read back.
 //! - [`replayed`]: how far a run came, from its lines. Pure.
 
 pub mod file;

@@ -1,6 +1,6 @@
 //! What the records of a whole run say together: the API's word on each node, and each node against the others.
 //!
-//! - [`split`]: which of them are one cluster.
+//! - `split`: which of them are one cluster.
 //! - `matching`: which Node object is which node of the run.
 //! - `duplicates`: what one machine alone may have, and several do.
 //! - `flannel`: why a node has no pod of flannel's.
