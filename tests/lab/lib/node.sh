@@ -49,7 +49,8 @@ start_node() {
 
     # Names, keys and the address, all of its own.
     echo "$name" >"$root/etc/hostname"
-    printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n%s %s\n' "$address" "$name" >"$root/etc/hosts"
+    # The registry's name resolves, as on a node with DNS; nobody answers there.
+    printf '127.0.0.1 localhost registry.k8s.io\n::1 localhost ip6-localhost\n%s %s\n' "$address" "$name" >"$root/etc/hosts"
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
     echo "host0 $address $gateway" >"$root/etc/node-network"
     rm -f "$root/etc/resolv.conf"
