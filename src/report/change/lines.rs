@@ -43,6 +43,24 @@ impl Line {
         Self { key, ..Self::plain(indent, text, Tone::Plain) }
     }
 
+    /// The same with `instead` wherever the name stands as a word of its own.
+    pub(super) fn without_name(&self, name: &str, instead: &str) -> Self {
+        let of_a_name = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
+        let mut text = String::with_capacity(self.text.len());
+        let mut rest = self.text.as_str();
+        while let Some(at) = rest.find(name).filter(|_| !name.is_empty()) {
+            let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+            // What was taken already ends where a name ended.
+            let begins = !before.chars().next_back().or(text.chars().next_back()).is_some_and(of_a_name);
+            let ends = !after.starts_with(of_a_name);
+            text.push_str(before);
+            text.push_str(if begins && ends { instead } else { name });
+            rest = after;
+        }
+        text.push_str(rest);
+        Self { text, ..self.clone() }
+    }
+
     /// A command as it may be copied.
     pub(super) fn command(indent: usize, key: &'static str, text: &str) -> Self {
         Self { key, wrap: Wrap::Exact, ..Self::plain(indent, format!("$ {text}"), Tone::Plain) }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::lines::{self, Line};
-use super::{folded, nodes, words};
+use super::{folded_but_for_names, nodes, words};
 use crate::change::batches::batches;
 use crate::change::plan::{Action, Change, Condition, Decision, Join, NodePlan, Plan, Refusal, Reset, Undo, WriteFile};
 use crate::change::state::Path;
@@ -22,19 +22,20 @@ const MOST_BATCHES: usize = 8;
 /// Writes a plan. Nothing of it is cut: what is agreed to is seen whole.
 pub fn write(plan: &Plan, style: &Style, out: &mut impl Write) -> io::Result<()> {
     let of = |wanted: Kind| plan.nodes.iter().filter(move |node| kind(node) == wanted);
-    let said = |wanted: Kind| folded(of(wanted).map(|node| (node.node.as_str(), node_lines(node, style))));
-    for (names, lines) in said(Kind::Refused) {
+    let said =
+        |wanted: Kind| folded_but_for_names(of(wanted).map(|node| (node.node.as_str(), ((), node_lines(node, style)))));
+    for (names, ((), lines)) in said(Kind::Refused) {
         lines::write_heading(&names, "refused, nothing is done there", Tone::Fail, style, out)?;
         lines::write_all(&lines, style, out)?;
         writeln!(out)?;
     }
-    for (names, lines) in said(Kind::Change) {
+    for (names, ((), lines)) in said(Kind::Change) {
         lines::write_heading(&names, "to be changed", Tone::Warn, style, out)?;
         lines::write_all(&lines, style, out)?;
         writeln!(out)?;
     }
     let idle = said(Kind::Nothing);
-    for (names, lines) in &idle {
+    for (names, ((), lines)) in &idle {
         let why = lines.first().map_or("", |line| line.text.as_str());
         lines::write_heading(names, &format!("nothing to do: {why}"), Tone::Plain, style, out)?;
     }
@@ -62,9 +63,10 @@ pub fn write_undo(plan: &Plan, left: &[(String, Vec<usize>)], style: &Style, out
         let node = plan.nodes.iter().find(|node| node.node == *name)?;
         let Decision::Change { actions, .. } = &node.decision else { return None };
         let undone = places.iter().rev().filter_map(|place| Some((*place, actions.get(*place)?)));
-        Some((name.as_str(), undone.flat_map(|(place, action)| undo_lines(place + 1, action)).collect::<Vec<Line>>()))
+        let lines = undone.flat_map(|(place, action)| undo_lines(place + 1, action)).collect::<Vec<Line>>();
+        Some((name.as_str(), ((), lines)))
     });
-    for (names, lines) in folded(said) {
+    for (names, ((), lines)) in folded_but_for_names(said) {
         lines::write_heading(&names, "to be taken back", Tone::Warn, style, out)?;
         lines::write_all(&lines, style, out)?;
         writeln!(out)?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::lines::{self, Line};
-use super::{folded, nodes};
+use super::{folded_but_for_names, nodes};
 use crate::change::journal::Outcome;
 use crate::change::plan::{Decision, Plan};
 use crate::change::summary::Summary;
@@ -68,7 +68,7 @@ impl Kind {
 /// Writes the summary of a run that has changed something, or tried to.
 pub fn write(ended: Ended<'_>, style: &Style, out: &mut impl Write) -> io::Result<()> {
     let all = all(ended, style);
-    let mut groups = folded(all.iter().map(|(name, kind, lines)| (*name, (*kind, lines.clone()))));
+    let mut groups = folded_but_for_names(all.iter().map(|(name, kind, lines)| (*name, (*kind, lines.clone()))));
     groups.sort_by_key(|(_, (kind, _))| *kind);
     for (names, (kind, lines)) in &groups {
         lines::write_heading(names, kind.words(ended.doing), kind.tone(), style, out)?;

@@ -110,6 +110,36 @@ fn equal_nodes_are_folded_and_batches_counted() {
 }
 
 #[test]
+fn nodes_that_are_equal_but_for_their_own_names_are_folded() {
+    let refusal = |node: &str| Refusal {
+        next: format!("look at it (seaworthy diagnose {node}), not at node10 or my-node1"),
+        ..drop_in_missing()
+    };
+    let other = Refusal { reason: words("another reason"), ..refusal("node4") };
+    let mut nodes: Vec<NodePlan> = ["node1", "node2", "node3"].map(|node| refused(node, vec![refusal(node)])).into();
+    nodes.push(refused("node4", vec![other]));
+    // The name of one in the words of another is not that one's own.
+    nodes.extend(["node5", "node6"].map(|node| refused(node, vec![refusal("node5")])));
+    insta::assert_snapshot!(plan_text(&of("join", nodes), NARROW), @r#"
+    node[1-3,5]  refused, nothing is done there
+      kubelet/drop-in-missing: systemd starts the kubelet without a kubeconfig: it
+      has no drop-in
+         next      look at it (seaworthy diagnose NODE), not at node10 or my-node1
+
+    node4  refused, nothing is done there
+      kubelet/drop-in-missing: another reason
+         next      look at it (seaworthy diagnose node4), not at node10 or my-node1
+
+    node6  refused, nothing is done there
+      kubelet/drop-in-missing: systemd starts the kubelet without a kubeconfig: it
+      has no drop-in
+         next      look at it (seaworthy diagnose node5), not at node10 or my-node1
+
+    join: 6 nodes: 0 to change, 6 refused, 0 as it should be
+    "#);
+}
+
+#[test]
 fn a_reset_shows_what_it_deletes_and_what_it_keeps() {
     let reset = Reset {
         deletes: vec![
