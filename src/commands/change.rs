@@ -212,11 +212,13 @@ struct Order {
 
 impl Order {
     async fn carry_out(mut self, work: &mut Work<'_>) -> anyhow::Result<ExitCode> {
-        let records = sweep::read(&mut work.fleet, self.writer.as_ref(), &work.events).await;
+        let mut records = sweep::read(&mut work.fleet, self.writer.as_ref(), &work.events).await;
         if work.interrupt.has_fired() {
             self.finish(work);
             return Ok(ExitCode::Interrupted);
         }
+        let to_change = &self.options.nodes;
+        engine::try_forbidden(&work.fleet, &self.playbook, to_change, &mut records, self.writer.as_ref()).await;
         let before = fleet::assess(&self.file, &records, &self.checks, &BTreeMap::new());
         choice::leave_out_control_planes(&mut self.options, &before.report);
         let states = engine::look(&work.fleet, &self.playbook, &before, &self.options.nodes).await;

@@ -14,7 +14,7 @@ use super::Fact;
 use super::certs::{Cert, certificates};
 use super::read::clip;
 use crate::reach::Endpoint;
-use crate::reach::capture::{ApiCapture, Dial, Healthz, Origin, ReachCapture, Tls};
+use crate::reach::capture::{ApiCapture, ClusterInfo, Dial, Healthz, Origin, ReachCapture, Tls, Verified};
 use crate::record::Record;
 use cluster_info::{Info, ca_hashes};
 
@@ -45,6 +45,8 @@ pub struct ApiReach {
     pub tcp_ms: Fact<u64>,
     /// In words.
     pub tcp_error: Fact<String>,
+    /// The node's sshd does not forward there, and no program on the node was asked instead.
+    pub forbidden: Fact<bool>,
     /// It speaks TLS.
     pub tls: Fact<bool>,
     pub tls_error: Fact<String>,
@@ -226,6 +228,7 @@ impl ApiReach {
             dial: Dial::NotTried { why: why.to_owned() },
             tls: None,
             cluster_info: None,
+            verified: None,
         };
         Self { endpoint: Fact::unknown(why), origin: Fact::unknown(why), ..Self::of(&nothing, capture, now) }
     }
@@ -235,10 +238,16 @@ impl ApiReach {
         let (tls, tls_error) = match (&api.tls, &tcp) {
             (Some(Tls::Done { .. }), _) => (Fact::Known(true), Fact::Absent),
             (Some(Tls::Failed { words }), _) => (Fact::Known(false), Fact::Known(clip(words, 200))),
+            (None, _) if matches!(api.cluster_info, Some(ClusterInfo::Read { .. } | ClusterInfo::Refused { .. })) => {
+                (Fact::Known(true), Fact::Absent)
+            }
             (None, tcp) => (no_connection(tcp), no_connection(tcp)),
         };
         let chain = match (&api.tls, &tls) {
             (Some(Tls::Done { chain, .. }), _) => Fact::Known(certificates("api", chain)),
+            (None, Fact::Known(true)) => {
+                Fact::unknown("the program that asked on the node does not show the certificate")
+            }
             (_, Fact::Known(_)) => Fact::unknown("there is no TLS connection"),
             (_, Fact::Unknown(why)) => Fact::unknown(why.as_str()),
             (_, Fact::Absent) => Fact::Absent,
@@ -275,16 +284,29 @@ impl ApiReach {
             tcp,
             tcp_ms: ms,
             tcp_error: error,
+            forbidden: match &api.dial {
+                Dial::Forbidden { .. } => Fact::Known(true),
+                Dial::Open { .. } | Dial::Failed { .. } | Dial::Silent { .. } => Fact::Known(false),
+                Dial::Lost { words: why } | Dial::NotTried { why } => Fact::unknown(clip(why, 160)),
+            },
             tls,
             tls_error,
-            name_matches: match &endpoint {
-                Some(endpoint) => leaf.as_ref().map(|leaf| is_for(&leaf.names, &endpoint.host)),
-                None => Fact::unknown("the endpoint is no URL"),
+            name_matches: match (&endpoint, &api.verified) {
+                (_, Some(Verified::Holds)) => Fact::Known(true),
+                (_, Some(Verified::Name { .. })) => Fact::Known(false),
+                (_, Some(Verified::Dates { words } | Verified::Issuer { words })) => Fact::unknown(clip(words, 200)),
+                (Some(endpoint), None) => leaf.as_ref().map(|leaf| is_for(&leaf.names, &endpoint.host)),
+                (None, None) => Fact::unknown("the endpoint is no URL"),
             },
             names: leaf.as_ref().map(|leaf| leaf.names.iter().take(64).map(|name| clip(name, 260)).collect()),
             not_before: leaf.as_ref().map(|leaf| leaf.not_before),
             not_after: leaf.as_ref().map(|leaf| leaf.not_after),
-            dates_ok: by_clock(|leaf, now| (leaf.not_before..=leaf.not_after).contains(&now)),
+            dates_ok: match &api.verified {
+                Some(Verified::Holds) => Fact::Known(true),
+                Some(Verified::Dates { .. }) => Fact::Known(false),
+                Some(Verified::Name { words } | Verified::Issuer { words }) => Fact::unknown(clip(words, 200)),
+                None => by_clock(|leaf, now| (leaf.not_before..=leaf.not_after).contains(&now)),
+            },
             expired: by_clock(|leaf, now| now > leaf.not_after),
             not_yet_valid: by_clock(|leaf, now| now < leaf.not_before),
             issuer: leaf.as_ref().map(|leaf| clip(&leaf.issuer, 200)),

@@ -27,6 +27,9 @@ pub struct ApiCapture {
     pub tls: Option<Tls>,
     #[serde(default)]
     pub cluster_info: Option<ClusterInfo>,
+    /// What a program on the node says of the server's certificate, where it had to ask and does not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
 }
 
 /// Who named an endpoint, the one that counts most first.
@@ -82,6 +85,23 @@ pub enum Tls {
         chain: String,
     },
     Failed {
+        words: String,
+    },
+}
+
+/// A server's certificate, held against the CAs of its cluster-info by the node's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Verified {
+    Holds,
+    /// It is for other names.
+    Name {
+        words: String,
+    },
+    Dates {
+        words: String,
+    },
+    Issuer {
         words: String,
     },
 }

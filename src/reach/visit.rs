@@ -175,6 +175,7 @@ impl Visit<'_> {
             dial: not_reached(),
             tls: None,
             cluster_info: None,
+            verified: None,
         });
         notes.apis.len() - 1
     }
@@ -276,7 +277,7 @@ fn not_reached() -> Dial {
 }
 
 /// `server` of the kubeconfig in cluster-info.
-fn named_server(info: &ClusterInfo) -> Option<Endpoint> {
+pub(crate) fn named_server(info: &ClusterInfo) -> Option<Endpoint> {
     let ClusterInfo::Read { kubeconfig: Some(kubeconfig), .. } = info else { return None };
     crate::facts::reach::cluster_of(kubeconfig).server.known().and_then(|server| Endpoint::parse(server))
 }

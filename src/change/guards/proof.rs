@@ -97,7 +97,9 @@ pub fn refusals(node: &View<'_>, endpoint: &Endpoint, pins: &[String]) -> Vec<Re
                 found.push(node.refused(guard, &format!("the API at {}: {reason}", written(endpoint))));
             }
             Seen::Unknown(why) => {
-                unknown = unknown.or_else(|| Some(node.not_known(guard, &format!("not proven from the node: {why}"))));
+                let refusal = || node.not_known(guard, &format!("not proven from the node: {why}"));
+                unknown =
+                    unknown.or_else(|| Some(if reach.forbidden.is_true() { forbidden(refusal()) } else { refusal() }));
             }
         }
     }
@@ -106,6 +108,16 @@ pub fn refusals(node: &View<'_>, endpoint: &Endpoint, pins: &[String]) -> Vec<Re
         found.extend(unknown);
     }
     found
+}
+
+/// What lets the way be tried.
+fn forbidden(refusal: Refusal) -> Refusal {
+    let next = format!(
+        "let its sshd forward for this user (AllowTcpForwarding yes, no PermitOpen), or put curl or openssl on the node; if you \
+         know that it reaches the API, go on with --accept-unknown {}",
+        refusal.guard
+    );
+    Refusal { next, ..refusal }
 }
 
 /// One step of the proof.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`token`], [`jws`], [`discovery`], [`proof`], [`retry`]: what is said, meant and decided. Pure.
-//! - `machine`, `cluster`, `tools`, `prove`: the worker and the control plane, asked.
+//! - `machine`, `cluster`, `tools`, `prove`: the worker and the control plane, asked. [`by_tools`]: the API by the worker's programs.
 //! - `attempt`, `heard`, `watch`: one run of kubeadm; `waits`: what has to come after it.
 //! - [`settle`], [`unjoin`], [`reset`]: the end of an interrupted join, its undoing, and `kubeadm reset`.
 //!
@@ -15,6 +15,7 @@
 //! playbook and no batch, and prints nothing.
 
 mod attempt;
+pub mod by_tools;
 mod cluster;
 pub mod discovery;
 mod heard;

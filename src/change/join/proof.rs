@@ -8,7 +8,7 @@ use crate::change::plan::Join;
 use crate::facts::Fact;
 use crate::facts::reach::{ApiReach, Tcp};
 use crate::reach::Call;
-use crate::reach::capture::{ClusterInfo, Dial, Tls};
+use crate::reach::capture::{ApiCapture, ClusterInfo, Dial, Tls, Verified};
 
 use super::jws::{self, Signature};
 use super::token::Token;
@@ -134,19 +134,8 @@ impl FlawKind {
     }
 }
 
-/// What is known of the server's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Certificate {
-    /// It is in the capture.
-    Shown,
-    /// A program on the node verified it against the CA of cluster-info, by the node's clock; its words if that failed.
-    Verified(Result<(), (FlawKind, String)>),
-    /// The program that asked could not show it.
-    NotSeen,
-}
-
 /// Judges a visit; `now` is the node's clock in seconds.
-pub(super) fn judge(call: &Call, certificate: &Certificate, join: &Join, token: &Token, now: Option<i64>) -> Proof {
+pub(super) fn judge(call: &Call, join: &Join, token: &Token, now: Option<i64>) -> Proof {
     let api = ApiReach::parse(&call.capture, now);
     let seen = call.capture.apis.first();
     let endpoint = &join.endpoint;
@@ -189,18 +178,12 @@ pub(super) fn judge(call: &Call, certificate: &Certificate, join: &Join, token: 
         None => return FlawKind::NoAnswer.flaw(format!("the API at {endpoint} did not answer in time")),
     }
     let mut evidence = vec![connected(&api, endpoint)];
-    let checked = signature(call, token).or_else(|| pins(&api, join)).or_else(|| match certificate {
-        Certificate::Shown => shown(&api, call, endpoint, now, &mut evidence),
-        Certificate::Verified(Ok(())) => {
-            evidence
-                .push(format!("its certificate names {endpoint} and holds by the node's clock and the cluster's CA"));
-            None
-        }
-        Certificate::Verified(Err((kind, words))) => Some(kind.flaw(words.as_str())),
-        Certificate::NotSeen => {
-            Some(Proof::Unknown { why: format!("no program on the node could verify the certificate of {endpoint}") })
-        }
-    });
+    let certificate = || match seen {
+        Some(ApiCapture { verified: Some(verified), .. }) => told(verified, endpoint, &mut evidence),
+        Some(ApiCapture { tls: Some(_), .. }) => shown(&api, call, endpoint, now, &mut evidence),
+        _ => Some(Proof::Unknown { why: format!("no program on the node could verify the certificate of {endpoint}") }),
+    };
+    let checked = signature(call, token).or_else(|| pins(&api, join)).or_else(certificate);
     if let Some(flaw) = checked.or_else(|| server(&api)) {
         return flaw;
     }
@@ -212,6 +195,20 @@ pub(super) fn judge(call: &Call, certificate: &Certificate, join: &Join, token: 
         ));
     }
     Proof::Holds { evidence }
+}
+
+/// By the word of a program on the node.
+fn told(verified: &Verified, endpoint: &str, evidence: &mut Vec<String>) -> Option<Proof> {
+    match verified {
+        Verified::Holds => {
+            evidence
+                .push(format!("its certificate names {endpoint} and holds by the node's clock and the cluster's CA"));
+            None
+        }
+        Verified::Name { words } => Some(FlawKind::CertificateName.flaw(words.as_str())),
+        Verified::Dates { words } => Some(FlawKind::CertificateDates.flaw(words.as_str())),
+        Verified::Issuer { words } => Some(FlawKind::CertificateIssuer.flaw(words.as_str())),
+    }
 }
 
 fn connected(api: &ApiReach, endpoint: &str) -> String {
@@ -344,7 +341,7 @@ mod tests {
             stale_ca: None,
         };
         let call = tools::curled(&Endpoint::parse(&join.endpoint).unwrap(), code, stdout, stderr);
-        judge(&call, &Certificate::NotSeen, &join, &Token::parse("abcdef.0123456789abcdef").unwrap(), Some(0))
+        judge(&call, &join, &Token::parse("abcdef.0123456789abcdef").unwrap(), Some(0))
     }
 
     fn kind(proof: &Proof) -> Option<FlawKind> {

@@ -1,12 +1,10 @@
 //! The same questions through programs on the node, where its sshd does not forward: `curl`, or `openssl`. What they print is read
 //! into what a visit would have seen. Sources: curl(1) EXIT CODES, openssl-s_client(1).
 
-use crate::reach::capture::{ApiCapture, Dial, Origin, ReachCapture, Tls};
+use crate::reach::capture::{ApiCapture, Dial, Origin, ReachCapture, Tls, Verified};
 use crate::reach::cluster_info::{self, PATH};
 use crate::reach::http::{self, Response};
 use crate::reach::{Call, Endpoint};
-
-use super::proof::FlawKind;
 
 /// Seconds for each of its questions.
 pub(super) const SECONDS: u64 = 10;
@@ -83,17 +81,15 @@ pub(super) fn curled(endpoint: &Endpoint, code: i32, stdout: &str, stderr: &str)
 }
 
 /// Reads the answer of [`curl_verifying`]; `None` when it says nothing on the certificate.
-pub(super) fn verified(code: i32, stderr: &str) -> Option<Result<(), (FlawKind, String)>> {
+pub(super) fn verified(code: i32, stderr: &str) -> Option<Verified> {
     let words = super::short(stderr.rsplit("curl: ").next().unwrap_or_default());
     let says = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
     match code {
-        0 => Some(Ok(())),
-        51 => Some(Err((FlawKind::CertificateName, words))),
-        60 | 35 if says(&["subject name", "does not match", "IP address"]) => {
-            Some(Err((FlawKind::CertificateName, words)))
-        }
-        60 | 35 if says(&["expired", "not yet valid"]) => Some(Err((FlawKind::CertificateDates, words))),
-        60 => Some(Err((FlawKind::CertificateIssuer, words))),
+        0 => Some(Verified::Holds),
+        51 => Some(Verified::Name { words }),
+        60 | 35 if says(&["subject name", "does not match", "IP address"]) => Some(Verified::Name { words }),
+        60 | 35 if says(&["expired", "not yet valid"]) => Some(Verified::Dates { words }),
+        60 => Some(Verified::Issuer { words }),
         _ => None,
     }
 }
@@ -145,7 +141,8 @@ fn seen(endpoint: &Endpoint, dial: Dial, tls: Option<Tls>, answer: Option<Result
         Some((info, signed)) => (Some(info), signed),
         None => (None, None),
     };
-    let api = ApiCapture { origin: Origin::Inventory, endpoint: endpoint.written.clone(), dial, tls, cluster_info };
+    let (origin, endpoint) = (Origin::Inventory, endpoint.written.clone());
+    let api = ApiCapture { origin, endpoint, dial, tls, cluster_info, verified: None };
     Call { capture: ReachCapture { apis: vec![api], ..ReachCapture::default() }, signed }
 }
 
@@ -193,15 +190,14 @@ mod tests {
 
     #[test]
     fn curls_verdict_on_a_certificate() {
-        let kind = |code, stderr| verified(code, stderr).map(|result| result.err().map(|(kind, _)| kind));
-        assert_eq!(kind(0, ""), Some(None));
+        assert_eq!(verified(0, ""), Some(Verified::Holds));
         let name = "curl: (60) SSL: no alternative certificate subject name matches target host name 'lb'";
-        assert_eq!(kind(60, name), Some(Some(FlawKind::CertificateName)));
+        assert!(matches!(verified(60, name), Some(Verified::Name { .. })));
         let dates = "curl: (60) SSL certificate problem: certificate has expired";
-        assert_eq!(kind(60, dates), Some(Some(FlawKind::CertificateDates)));
+        assert!(matches!(verified(60, dates), Some(Verified::Dates { .. })));
         let issuer = "curl: (60) SSL certificate problem: unable to get local issuer certificate";
-        assert_eq!(kind(60, issuer), Some(Some(FlawKind::CertificateIssuer)));
-        assert_eq!(kind(77, "curl: (77) error setting certificate verify locations"), None);
+        assert!(matches!(verified(60, issuer), Some(Verified::Issuer { .. })));
+        assert_eq!(verified(77, "curl: (77) error setting certificate verify locations"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 
 use crate::change::apply::{self, ChangeRun, Waits};
 use crate::change::hand::{Hand, Look};
+use crate::change::join::by_tools;
 use crate::change::journal::file::Journal;
 use crate::change::observe_paths::{Content, wanted};
 use crate::change::plan::Plan;
@@ -17,8 +18,9 @@ use crate::checks::Checks;
 use crate::collect::{Collector, Host};
 use crate::commands::common::Fleet;
 use crate::fleet::Assessed;
-use crate::playbook::Playbook;
-use crate::run::RunFile;
+use crate::playbook::{Playbook, Step};
+use crate::record::Record;
+use crate::run::{RunFile, Writer};
 use crate::ui::Event;
 
 /// What is done with a plan.
@@ -64,6 +66,37 @@ pub(super) async fn look(
         }
     }
     states
+}
+
+/// Tries the way to the API by programs on the nodes whose sshd forbids it, where a join asks for the proof.
+pub(super) async fn try_forbidden(
+    fleet: &Fleet,
+    playbook: &Playbook,
+    nodes: &[String],
+    records: &mut [Record],
+    writer: Option<&Writer>,
+) {
+    if !playbook.steps.iter().any(|step| matches!(step, Step::KubeadmJoin { .. })) {
+        return;
+    }
+    let forbidden = records.iter_mut().filter(|record| nodes.contains(&record.name) && by_tools::is_wanted(record));
+    let tries = stream::iter(forbidden).for_each_concurrent(fleet.width.max(1), async |record| {
+        let Some(host) = fleet.hosts.iter().find(|host| host.target.name == record.name) else { return };
+        let tried = try_by_tools(&fleet.collector, host, record).await;
+        let saved = || writer.map_or(Ok(()), |writer| writer.save(record).map_err(|error| error.to_string()));
+        if let Err(why) = tried.and_then(|()| saved()) {
+            fleet.collector.events.send(Event::Warning(format!("{}: {why}", record.name)));
+        }
+    });
+    tries.await;
+}
+
+async fn try_by_tools(collector: &Collector, host: &Host, record: &mut Record) -> Result<(), String> {
+    let Some(reach) = &mut record.reach else { return Ok(()) };
+    let opened = collector.open(host).await.map_err(|(failure, _)| failure.message)?;
+    let looked = by_tools::look(Hand::new(opened.line(), host.target.sudo.as_ref()), reach).await;
+    opened.close().await;
+    looked.map_err(|error| error.to_string())
 }
 
 async fn look_at(collector: &Collector, host: &Host, paths: &[Look]) -> Result<State, String> {

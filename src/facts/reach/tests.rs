@@ -13,7 +13,7 @@ fn failed(words: &str) -> Dial {
 }
 
 fn api(origin: Origin, endpoint: &str, dial: Dial) -> ApiCapture {
-    ApiCapture { origin, endpoint: endpoint.to_owned(), dial, tls: None, cluster_info: None }
+    ApiCapture { origin, endpoint: endpoint.to_owned(), dial, tls: None, cluster_info: None, verified: None }
 }
 
 fn parse(capture: ReachCapture) -> Reach {

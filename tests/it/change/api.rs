@@ -2,9 +2,9 @@
 //! tokens that the cluster has at that moment. Beside it the kubelets' health ports.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::{env, fs};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -19,7 +19,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::node::{ENDPOINT, Fleet, PIN};
+use super::node::{ENDPOINT, Fleet, Node, PIN};
 
 /// What an API server shows.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub(crate) struct Api {
     pub pin: String,
     seen: Arc<Mutex<BTreeSet<String>>>,
     tokens: PathBuf,
+    /// Where it listens on this machine.
+    port: u16,
     runtime: Option<Runtime>,
 }
 
@@ -80,8 +82,33 @@ impl Api {
             node.route("127.0.0.1", 10248, ("127.0.0.1", health));
             // What its probe says of the cluster's CA is true here.
             node.says(PIN.trim_start_matches("sha256:"), pin.trim_start_matches("sha256:"));
+            node.has_ca(&own.pem());
         }
-        Self { pin, seen, tokens, runtime: Some(runtime) }
+        Self { pin, seen, tokens, port, runtime: Some(runtime) }
+    }
+
+    /// This node's sshd forwards nowhere any more, and these of its programs reach the API. `false` where this machine lacks one.
+    pub(crate) fn only_by(&self, node: &Node, programs: &[&str]) -> bool {
+        node.forbid_forwarding();
+        for program in ["curl", "openssl"] {
+            node.without(program);
+        }
+        programs.iter().all(|program| {
+            let path = env::var_os("PATH").unwrap();
+            let Some(real) = env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file()) else {
+                eprintln!("skipped: this machine has no {program}");
+                return false;
+            };
+            let text = format!(
+                "n=$#; while [ $n -gt 0 ]; do case $1 in {ENDPOINT}) set -- \"$@\" 127.0.0.1:{0} ;; https://{ENDPOINT}/*) \
+                 set -- \"$@\" --connect-to {ENDPOINT}:127.0.0.1:{0} \"$1\" ;; *) set -- \"$@\" \"$1\" ;; esac; shift; n=$((n - 1)); \
+                 done\nexec {1} \"$@\"\n",
+                self.port,
+                real.display()
+            );
+            node.program(program, &text);
+            true
+        })
     }
 
     /// Every token that the cluster was seen to have, with its secret.

@@ -205,6 +205,25 @@ async fn an_api_that_the_node_cannot_reach_is_seen_before_anything_is_touched() 
 }
 
 #[tokio::test]
+async fn where_sshd_does_not_forward_the_nodes_own_programs_prove_the_api() {
+    for program in ["curl", "openssl"] {
+        let stage = stage();
+        if !stage.api.only_by(stage.worker(), &[program]) {
+            return;
+        }
+        let (outcome, told) = stage.go(What::Run, &stage.join(), NOTHING).await;
+        assert!(matches!(outcome, Outcome::Done { .. }), "{program}: {outcome:?}");
+        stage.assert_clean(&(outcome, told));
+    }
+    let stage = stage();
+    stage.api.only_by(stage.worker(), &[]);
+    let (outcome, told) = stage.go(What::Run, &stage.join(), NOTHING).await;
+    let Outcome::Refused { why, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("neither curl nor openssl"), "{why}");
+    stage.assert_clean(&(outcome, told));
+}
+
+#[tokio::test]
 async fn a_control_plane_that_makes_no_token_refuses() {
     let stage = stage();
     stage.fleet.node("master").put("/fail/kubeadm-token", "");

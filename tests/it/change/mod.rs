@@ -3,6 +3,7 @@
 pub(crate) mod api;
 mod apply;
 mod bench;
+mod forbidden;
 mod hand;
 mod join;
 #[allow(dead_code, reason = "what the tests of one area have no use for, those of another have")]

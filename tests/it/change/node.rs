@@ -37,6 +37,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use russh::keys::PublicKey;
 use seaworthy::demo::State;
 use seaworthy::ssh::Session;
@@ -282,6 +284,20 @@ impl Node {
     /// A connection to `host:port` through this node goes to that place. To any other it refuses to forward.
     pub(crate) fn route(&self, host: &str, port: u16, to: (&str, u16)) {
         self.routes.lock().unwrap().insert((host.to_owned(), port), (to.0.to_owned(), to.1));
+    }
+
+    /// The cluster's CA in its answers to probes is this one, in PEM.
+    pub(crate) fn has_ca(&self, pem: &str) {
+        let answer = self.answer("0".repeat(32).as_str());
+        let Some((_, rest)) = answer.split_once("certificate-authority-data: ") else { return };
+        let own = rest.split(|char: char| !(char.is_ascii_alphanumeric() || "+/=".contains(char))).next().unwrap();
+        self.says(&String::from_utf8(STANDARD.decode(own).unwrap()).unwrap(), pem);
+        self.says(own, &STANDARD.encode(pem));
+    }
+
+    /// It refuses to forward anywhere.
+    pub(crate) fn forbid_forwarding(&self) {
+        self.routes.lock().unwrap().clear();
     }
 
     /// Adds or replaces a program of the node, a script that finds R, C, NODE and T set as the stubs do.

@@ -314,6 +314,7 @@ pub(crate) fn reach(endpoint: &str) -> ReachCapture {
         dial: Dial::Open { ms: 1 },
         tls: Some(Tls::Done { ms: 1, chain: SERVER.to_owned() }),
         cluster_info: Some(ClusterInfo::Read { ms: 1, token_ids: Vec::new(), kubeconfig: Some(kubeconfig) }),
+        verified: None,
     };
     ReachCapture { apis: vec![api], healthz: None, servers: Vec::new() }
 }
