@@ -112,6 +112,12 @@ impl Course<'_> {
         }
         match self.run.journal.stage(self.node, index) {
             Stage::NotBegun | Stage::Ended(Outcome::Skipped { .. } | Outcome::Refused { .. }) => false,
+            Stage::Ended(Outcome::Failed { .. })
+                if matches!(self.actions[index].change, Change::KubeadmJoin(_))
+                    && self.run.journal.is_put_back(self.node) =>
+            {
+                false
+            }
             Stage::Begun | Stage::Ended(_) | Stage::UndoBegun { .. } => true,
             stage @ Stage::UndoEnded { .. } => !stage.is_undone(),
         }

@@ -60,6 +60,10 @@ pub enum Entry {
         node: String,
         found: Found,
     },
+    /// What the node's join had changed is as it was before it.
+    PutBack {
+        node: String,
+    },
     ActionEnded {
         node: String,
         action: usize,

@@ -4,7 +4,8 @@
 use futures::{StreamExt as _, stream};
 
 use super::apply::{ChangeRun, courses, parallel, summary, told};
-use super::plan::Plan;
+use super::course::Course;
+use super::plan::{Plan, Undo};
 use super::summary::Summary;
 use super::tokens;
 use super::verify::Sight;
@@ -15,6 +16,13 @@ pub fn pending_actions(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec<usi
     let courses = courses(run, &sight, plan);
     let left = courses.iter().map(|course| (course.node.to_owned(), course.pending()));
     left.filter(|(_, actions)| !actions.is_empty()).collect()
+}
+
+/// Something is left that can be taken back.
+pub fn is_offered(run: &ChangeRun<'_>, plan: &Plan) -> bool {
+    let sight = Sight::new(run);
+    let possible = |course: &Course<'_>, index: usize| !matches!(course.actions[index].undo, Undo::Impossible { .. });
+    courses(run, &sight, plan).iter().any(|course| course.pending().into_iter().any(|index| possible(course, index)))
 }
 
 /// Takes back what the journal says was done, or may have been.

@@ -240,8 +240,9 @@ impl Order {
         let (planes, accepted) = (control_planes(&before.report), &self.options.accept_unknown);
         let run = engine::run_of(&self.file, &journal, &work.fleet, &self.checks, &planes, accepted);
         let summary = engine::go(Course::Apply, &run, &plan).await;
+        let (doing, undo) = (Doing::Apply, engine::offers_undo(&run, &plan));
         let changed =
-            Changed { run: &self.file.id, directory: &directory, plan: &plan, summary: &summary, doing: Doing::Apply };
+            Changed { run: &self.file.id, directory: &directory, plan: &plan, summary: &summary, doing, undo };
         work.tell_end(&changed, &before.report, &self.file, &self.checks, self.show).await?;
         self.finish(work);
         Ok(summary_text::exit_code(&plan, &summary, &unread))
@@ -295,6 +296,8 @@ struct Changed<'a> {
     plan: &'a Plan,
     summary: &'a Summary,
     doing: Doing,
+    /// Something is left that can be taken back.
+    undo: bool,
 }
 
 impl Show {
@@ -320,7 +323,7 @@ impl Show {
         work: &Work<'_>,
         mut out: &mut dyn io::Write,
     ) -> io::Result<()> {
-        let Changed { run, plan, summary, doing, .. } = *changed;
+        let Changed { run, plan, summary, doing, undo, .. } = *changed;
         let style = common::style(work.context.terminal, work.context.environment);
         match self.output {
             PlanFormat::Json => document::write(&Document::of(plan).ended(run, summary, compared), &mut out),
@@ -330,7 +333,7 @@ impl Show {
                     compare::write(compared, &style, &mut out)?;
                     writeln!(out)?;
                 }
-                summary_text::write(Ended { run, plan, summary, doing }, &style, &mut out)
+                summary_text::write(Ended { run, plan, summary, doing, undo }, &style, &mut out)
             }
         }
     }

@@ -138,6 +138,7 @@ impl Driver<'_, '_> {
         match proof.map_err(|error| of_hand(&error))? {
             Proof::Holds { evidence } => self.tell(Progress::Proven { evidence }),
             Proof::Fails(flaw) => {
+                self.note_put_back().await;
                 let evidence = vec![format!("seen from the node, before kubeadm was started ({})", flaw.kind.check())];
                 let ended = Ended::new(flaw.kind.class(), &flaw.why);
                 return Ok(Attempted::Failed(Failed { ended, why: flaw.why, next: flaw.next, evidence }));
@@ -313,7 +314,13 @@ impl Driver<'_, '_> {
         if !found.node_object {
             self.delete_node().await?;
         }
+        self.note_put_back().await;
         Ok(())
+    }
+
+    async fn note_put_back(&self) {
+        // Where it cannot be noted, an undo finds that there is nothing to do.
+        let _ = self.note(Entry::PutBack { node: self.ctx.node.to_owned() }).await;
     }
 
     /// Deletes the Node object that this join made, if it came that far.

@@ -153,6 +153,11 @@ impl Journal {
         self.replayed().found(node)
     }
 
+    /// Nothing of a failed join is left on the node.
+    pub fn is_put_back(&self, node: &str) -> bool {
+        self.replayed().is_put_back(node)
+    }
+
     /// The tokens that were made and are not known to be deleted.
     pub fn tokens(&self) -> Vec<Token> {
         self.replayed().tokens.clone()

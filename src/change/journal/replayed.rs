@@ -18,6 +18,8 @@ struct Node {
     actions: BTreeMap<usize, Stage>,
     ended: Option<Outcome>,
     found: Option<Found>,
+    /// Its join changed nothing that is not as it was before.
+    put_back: bool,
 }
 
 /// A bootstrap token that has to be deleted. Its id is no secret.
@@ -94,6 +96,11 @@ impl Replayed {
         self.nodes.get(node)?.found
     }
 
+    /// Nothing of a failed join is left on the node.
+    pub fn is_put_back(&self, node: &str) -> bool {
+        self.nodes.get(node).is_none_or(|node| node.put_back || node.found.is_none())
+    }
+
     /// Goes on by one line.
     pub fn take(&mut self, entry: &Entry) {
         match entry {
@@ -112,12 +119,15 @@ impl Replayed {
                 self.change(node, *action, |of| Stage::UndoEnded { of, outcome });
             }
             Entry::TokenMade { node, control_plane, id } => {
+                // Another attempt begins.
+                self.node(node).put_back = false;
                 self.tokens.push(Token { node: node.clone(), control_plane: control_plane.clone(), id: id.clone() });
             }
             // What a second join of the run finds is what the first one left.
             Entry::Found { node, found } => {
                 self.node(node).found.get_or_insert(*found);
             }
+            Entry::PutBack { node } => self.node(node).put_back = true,
             Entry::TokenDeleted { id } => self.tokens.retain(|token| token.id != *id),
         }
     }
@@ -201,6 +211,16 @@ mod tests {
         let entry = |node_object| Entry::Found { node: "a".to_owned(), found: found(node_object) };
         let replayed = replayed(&[entry(false), entry(true)]);
         assert_eq!((replayed.found("a"), replayed.found("b")), (Some(found(false)), None));
+    }
+
+    #[test]
+    fn a_join_is_put_back_until_its_next_attempt() {
+        let node = || "a".to_owned();
+        let found = Entry::Found { node: node(), found: Found { node_object: false, kubelet_running: true } };
+        let token = || Entry::TokenMade { node: node(), control_plane: "m".to_owned(), id: "abcdef".to_owned() };
+        let all = [found, token(), Entry::PutBack { node: node() }, token()];
+        let put_back: Vec<bool> = (0..=all.len()).map(|n| replayed(&all[..n]).is_put_back("a")).collect();
+        assert_eq!(put_back, [true, false, false, true, false]);
     }
 
     #[test]

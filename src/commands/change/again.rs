@@ -98,7 +98,8 @@ fn take_up(
         }
         let summary = engine::go(course, &run, plan).await;
         let doing = if course == Course::Undo { Doing::Undo } else { Doing::Apply };
-        let changed = Changed { run: &file.id, directory: &directory, plan, summary: &summary, doing };
+        let undo = engine::offers_undo(&run, plan);
+        let changed = Changed { run: &file.id, directory: &directory, plan, summary: &summary, doing, undo };
         work.tell_end(&changed, &before, file, &checks, show).await?;
         Ok(match doing {
             Doing::Apply => summary_text::exit_code(plan, &summary, &[]),

@@ -120,6 +120,11 @@ pub(super) fn left_to_undo(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec
     undo::pending_actions(run, plan)
 }
 
+/// Something is left of it that can be taken back.
+pub(super) fn offers_undo(run: &ChangeRun<'_>, plan: &Plan) -> bool {
+    undo::is_offered(run, plan)
+}
+
 /// What all three work with.
 pub(super) fn run_of<'r>(
     file: &'r RunFile,

@@ -23,6 +23,8 @@ pub struct Ended<'a> {
     pub plan: &'a Plan,
     pub summary: &'a Summary,
     pub doing: Doing,
+    /// Something is left that `undo` can take back.
+    pub undo: bool,
 }
 
 /// What was done to the plan.
@@ -104,7 +106,7 @@ fn next(ended: Ended<'_>, all: &[(&str, Kind, Vec<Line>)]) -> Vec<Line> {
             if any(&[Kind::Unsettled]) || ended.summary.interrupted {
                 lines.push(Line::command(0, "go on", &format!("seaworthy run --resume {}", ended.run)));
             }
-            if any(&[Kind::Done, Kind::Unsettled, Kind::Failed]) {
+            if ended.undo {
                 lines.push(Line::command(0, "undo", &format!("seaworthy undo {}", ended.run)));
             }
         }

@@ -290,6 +290,11 @@ impl Bench {
         died
     }
 
+    pub(crate) fn offers_undo(&self, run: &Run) -> bool {
+        let (journal, _) = Journal::reopen(&run.directory).unwrap();
+        undo::is_offered(&self.change_run(run, &journal), &run.plan)
+    }
+
     /// The nodes that something is left to be taken back on.
     pub(crate) fn pending(&self, run: &Run) -> Vec<String> {
         let (journal, _) = Journal::reopen(&run.directory).unwrap();

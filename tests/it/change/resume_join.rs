@@ -126,6 +126,21 @@ async fn a_join_killed_after_any_line_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_failed_and_was_put_back_leaves_nothing_to_undo() {
+    let stage = prepared().await;
+    stage.bench.fleet.node("w1").put("/fail/kubeadm-join", "preflight");
+    assert_eq!(short(&stage.bench.apply(&stage.run).await), ["w1 failed"]);
+    stage.bench.fleet.node("w1").remove("/fail/kubeadm-join");
+    assert_eq!(stage.changed(), [""; 0].map(PathBuf::from));
+    assert_eq!(stage.bench.pending(&stage.run), [""; 0]);
+    assert!(!stage.bench.offers_undo(&stage.run));
+
+    let stage = prepared().await;
+    assert_eq!(short(&stage.bench.apply(&stage.run).await), ["w1 done"]);
+    assert!(stage.bench.offers_undo(&stage.run));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_join_whose_connection_is_cut_at_any_script_goes_on_by_itself() {
     let stage = prepared().await;
     stage.bench.fleet.node("w1").cut_at(Cut::Before(usize::MAX));

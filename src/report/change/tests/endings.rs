@@ -37,7 +37,8 @@ fn node(verdict: Verdict, findings: &serde_json::Value) -> crate::report::model:
 
 fn summary_text(summary: &Summary, doing: Doing, style: Style) -> String {
     let plan = ended_plan();
-    shown(|out| summary::write(Ended { run: "20261122T090102Z-1f3a", plan: &plan, summary, doing }, &style, out))
+    let ended = Ended { run: "20261122T090102Z-1f3a", plan: &plan, summary, doing, undo: true };
+    shown(|out| summary::write(ended, &style, out))
 }
 
 #[test]
@@ -116,6 +117,18 @@ fn an_interrupted_run_says_how_to_go_on() {
     go on     $ seaworthy run --resume 20261122T090102Z-1f3a
     undo      $ seaworthy undo 20261122T090102Z-1f3a
     "#);
+}
+
+#[test]
+fn undo_is_offered_only_where_something_is_left_to_undo() {
+    let plan = pushing(&["node1"]);
+    let failed = Outcome::Failed { why: words("x"), next: String::new(), evidence: vec![] };
+    let summary = Summary { nodes: vec![(words("node1"), failed)], ..Summary::default() };
+    let offers = |undo| {
+        let ended = Ended { run: "r", plan: &plan, summary: &summary, doing: Doing::Apply, undo };
+        shown(|out| summary::write(ended, &NARROW, out)).contains("seaworthy undo r")
+    };
+    assert_eq!([offers(true), offers(false)], [true, false]);
 }
 
 #[test]

@@ -267,7 +267,11 @@ fn nothing_from_a_node_acts_on_the_terminal_or_leaves_its_line() {
     for style in [NARROW, ASCII, WIDE, Style { width: 40, ..NARROW }] {
         let text = shown(|out| {
             plan::write(&plan, &style, out)?;
-            summary::write(Ended { run: "r", plan: &plan, summary: &summary, doing: Doing::Apply }, &style, out)?;
+            summary::write(
+                Ended { run: "r", plan: &plan, summary: &summary, doing: Doing::Apply, undo: true },
+                &style,
+                out,
+            )?;
             compare::write(&lied, &style, out)
         });
         for line in text.lines() {
