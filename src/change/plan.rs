@@ -21,6 +21,9 @@ pub struct Plan {
     /// The playbook's name.
     pub playbook: String,
     pub strategy: Strategy,
+    /// Checks and guards whose unknown the user accepted by name, for whoever goes on with the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_unknown: Vec<String>,
     /// In the order of the inventory.
     pub nodes: Vec<NodePlan>,
 }

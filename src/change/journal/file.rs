@@ -320,7 +320,13 @@ mod tests {
     use crate::playbook::Strategy;
 
     fn plan() -> Plan {
-        Plan { schema: PLAN_SCHEMA, playbook: "x".to_owned(), strategy: Strategy::default(), nodes: Vec::new() }
+        Plan {
+            schema: PLAN_SCHEMA,
+            playbook: "x".to_owned(),
+            strategy: Strategy::default(),
+            accept_unknown: Vec::new(),
+            nodes: Vec::new(),
+        }
     }
 
     fn begun(action: usize) -> Entry {

@@ -80,6 +80,7 @@ pub fn plan(
         schema: PLAN_SCHEMA,
         playbook: playbook.name.clone(),
         strategy: playbook.strategy.clone(),
+        accept_unknown: options.accept_unknown.clone(),
         nodes: nodes.collect(),
     }
 }

@@ -26,7 +26,7 @@ pub(in crate::commands) struct Earlier<'a> {
     /// As typed: an id, the beginning of one, a directory, or `last`.
     pub(in crate::commands) run: &'a str,
     pub(in crate::commands) ask: Ask,
-    /// Guards whose unknown is accepted.
+    /// Guards whose unknown is accepted, beside those of the plan.
     pub(in crate::commands) accept_unknown: &'a [String],
     pub(in crate::commands) output: PlanFormat,
     pub(in crate::commands) around: &'a AroundArgs,
@@ -70,11 +70,12 @@ fn take_up(
     let show = Show { output, diff: false };
     with_fleet(planned, bounds(around, &config), chosen.warnings, context, quit, async |work| {
         let (file, plan) = (&saved.run, &kept.plan);
+        let accepted: Vec<String> = plan.accept_unknown.iter().chain(accepted).cloned().collect();
         let before = fleet::report(file, &saved.records, &checks);
         let planes = control_planes(&before);
         // What is taken back is held against what it was after the run, not before it.
         let before = if course == Course::Undo { last_after(&directory, &checks).unwrap_or(before) } else { before };
-        let run = engine::run_of(file, &journal, &work.fleet, &checks, &planes, accepted);
+        let run = engine::run_of(file, &journal, &work.fleet, &checks, &planes, &accepted);
         let left = if course == Course::Undo { engine::left_to_undo(&run, plan) } else { Vec::new() };
         let nodes =
             if course == Course::Undo { left.iter().map(|(node, _)| node.clone()).collect() } else { changing(plan) };

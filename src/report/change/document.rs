@@ -26,6 +26,9 @@ pub struct Document<'a> {
     /// The playbook's name.
     pub playbook: &'a str,
     pub strategy: &'a Strategy,
+    /// Checks and guards whose unknown the user accepted by name.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub accept_unknown: &'a [String],
     /// In the order of the inventory.
     pub nodes: &'a [NodePlan],
     /// Left out of a plan that was not applied.
@@ -59,8 +62,8 @@ pub struct NodeEnded<'a> {
 impl<'a> Document<'a> {
     /// A plan that is only shown.
     pub fn of(plan: &'a Plan) -> Self {
-        let Plan { playbook, strategy, nodes, .. } = plan;
-        Self { schema: PLAN_DOCUMENT, run: None, playbook, strategy, nodes, result: None }
+        let Plan { playbook, strategy, accept_unknown, nodes, .. } = plan;
+        Self { schema: PLAN_DOCUMENT, run: None, playbook, strategy, accept_unknown, nodes, result: None }
     }
 
     #[must_use]

@@ -44,7 +44,12 @@ pub fn write(plan: &Plan, style: &Style, out: &mut impl Write) -> io::Result<()>
     }
     let changing: Vec<&str> = of(Kind::Change).map(|node| node.node.as_str()).collect();
     if !changing.is_empty() {
-        lines::write_all(&[Line::keyed(0, "order", order(&plan.strategy, &changing))], style, out)?;
+        let mut how = vec![Line::keyed(0, "order", order(&plan.strategy, &changing))];
+        if !plan.accept_unknown.is_empty() {
+            let accepted = format!("as unknown, as you named them: {}", plan.accept_unknown.join(between(style)));
+            how.push(Line { tone: Tone::Warn, ..Line::keyed(0, "accepts", accepted) });
+        }
+        lines::write_all(&how, style, out)?;
     }
     let closing = format!(
         "{}: {}: {} to change, {} refused, {} as it should be",

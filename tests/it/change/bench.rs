@@ -205,7 +205,13 @@ impl Bench {
             let state = self.state(name, &paths.collect::<Vec<_>>());
             NodePlan { node: (*name).to_owned(), decision: Decision::Change { state, actions: actions.clone() } }
         });
-        let plan = Plan { schema: PLAN_SCHEMA, playbook: "test".to_owned(), strategy, nodes: nodes.collect() };
+        let plan = Plan {
+            schema: PLAN_SCHEMA,
+            playbook: "test".to_owned(),
+            strategy,
+            accept_unknown: Vec::new(),
+            nodes: nodes.collect(),
+        };
         let hosts = self.hosts.iter().map(|host| PlannedHost {
             name: host.target.name.clone(),
             groups: Vec::new(),

@@ -44,6 +44,7 @@ fn they_are_planned_where_their_check_fails_or_warns() {
     let mut knowing = healthy();
     knowing.options.accept_unknown = vec![CHECK.to_owned()];
     assert!(matches!(with(&restart, &knowing, Verdict::Unknown), Decision::Nothing { .. }));
+    assert_eq!(knowing.plan(&restart).accept_unknown, [CHECK], "for whoever goes on with the run");
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn drop_in_missing() -> Refusal {
 }
 
 fn of(playbook: &str, nodes: Vec<NodePlan>) -> Plan {
-    Plan { schema: PLAN_SCHEMA, playbook: words(playbook), strategy: Strategy::default(), nodes }
+    let (playbook, strategy) = (words(playbook), Strategy::default());
+    Plan { schema: PLAN_SCHEMA, playbook, strategy, accept_unknown: vec![], nodes }
 }
 
 fn joining() -> Plan {

@@ -140,6 +140,13 @@ fn nodes_that_are_equal_but_for_their_own_names_are_folded() {
 }
 
 #[test]
+fn what_was_accepted_as_unknown_is_said() {
+    let plan = Plan { accept_unknown: vec![words("time/skew"), words("join/api-unreachable")], ..joining() };
+    let said = "accepts   as unknown, as you named them: time/skew · join/api-unreachable\n";
+    assert!(plan_text(&plan, NARROW).contains(said), "{}", plan_text(&plan, NARROW));
+}
+
+#[test]
 fn a_reset_shows_what_it_deletes_and_what_it_keeps() {
     let reset = Reset {
         deletes: vec![
