@@ -101,9 +101,15 @@ impl Course<'_> {
         Outcome::Refused { why: "the run was taken back on this node".to_owned(), next }
     }
 
-    /// The places of its actions that are left to be taken back.
+    /// The places of its actions that are left to be taken back, in the order in which they are: the last first, and then the
+    /// services, which are to read the files of before.
     pub(super) fn pending(&self) -> Vec<usize> {
-        (0..self.actions.len()).filter(|index| self.is_pending(*index)).collect()
+        let restarts = |index: &usize| matches!(self.actions[*index].undo, Undo::Restart { .. });
+        let left = (0..self.actions.len()).filter(|index| self.is_pending(*index));
+        let (services, mut others): (Vec<usize>, Vec<usize>) = left.partition(restarts);
+        others.reverse();
+        others.extend(services);
+        others
     }
 
     fn is_pending(&self, index: usize) -> bool {
@@ -282,7 +288,8 @@ impl Course<'_> {
 
     async fn back(&self, work: Work<'_>) -> Result<Outcome, Gone> {
         let (mut shown, mut impossible) = (Vec::new(), None);
-        for (index, action) in self.actions.iter().enumerate().rev().filter(|(index, _)| self.is_pending(*index)) {
+        for index in self.pending() {
+            let action = &self.actions[index];
             if let Some(over) = self.run.is_over() {
                 return Err(Gone::Over(over.words()));
             }

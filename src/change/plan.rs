@@ -182,6 +182,8 @@ pub enum Undo {
     Unjoin,
     /// A line for `sh -c`, as root.
     Command { run: String },
+    /// The service is restarted again, once the files are back that it was restarted for.
+    Restart { unit: String },
     /// It cannot be taken back.
     Impossible { why: String },
 }

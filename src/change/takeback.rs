@@ -23,6 +23,10 @@ pub(super) async fn action(work: &Work<'_>, action: &Action) -> Result<Outcome, 
         (Undo::Command { run }, _) => {
             Ok(work.command(run).await?.map_or_else(|failed| failed, |()| done(format!("ran {run}"))))
         }
+        (Undo::Restart { unit }, _) => match work.hand.restart(unit).await {
+            Ok(()) => Ok(done(format!("{unit} was restarted with the files of before, and is active"))),
+            Err(error) => Work::not_done(error),
+        },
         (Undo::Unjoin, Change::KubeadmJoin(join)) => joining::unjoin(work, join).await,
         (Undo::Restore { .. } | Undo::Remove { .. } | Undo::Unjoin, change) => {
             let why = format!("the plan does not say how {} is taken back", change.words());

@@ -10,7 +10,8 @@ use super::summary::Summary;
 use super::tokens;
 use super::verify::Sight;
 
-/// The nodes that something is left to be taken back on, in the plan's order, each with the places of these actions.
+/// The nodes that something is left to be taken back on, in the plan's order, each with the places of these actions in the order
+/// in which they are taken back.
 pub fn pending_actions(run: &ChangeRun<'_>, plan: &Plan) -> Vec<(String, Vec<usize>)> {
     let sight = Sight::new(run);
     let courses = courses(run, &sight, plan);

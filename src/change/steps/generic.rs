@@ -33,6 +33,13 @@ fn asked(node: &View<'_>, check: &str) -> Result<Option<Reason>, Vec<Refusal>> {
     }
 }
 
+/// What a service was restarted for it reads only by being restarted, also when that is taken back.
+pub(super) fn restart_service(turn: &Turn<'_>, unit: &str, check: &str) -> Result<Planned, Vec<Refusal>> {
+    let writes = turn.earlier.iter().any(|action| matches!(action.change, Change::WriteFile(_)));
+    let undo = if writes { Undo::Restart { unit: unit.to_owned() } } else { Undo::Nothing };
+    because(turn, check, Change::RestartService { unit: unit.to_owned() }, undo)
+}
+
 pub(super) fn command(turn: &Turn<'_>, run: &str, check: &str, undo: &CommandUndo) -> Result<Planned, Vec<Refusal>> {
     let undo = match undo {
         CommandUndo::None => Undo::Impossible { why: "the playbook says that it cannot be taken back".to_owned() },

@@ -135,9 +135,7 @@ fn nothing() -> String {
 fn of_step(turn: &Turn<'_>, step: &Step) -> Result<Planned, Vec<Refusal>> {
     match step {
         Step::WriteFile { .. } => generic::write_file(turn, step),
-        Step::RestartService { unit, because } => {
-            generic::because(turn, because, Change::RestartService { unit: unit.clone() }, Undo::Nothing)
-        }
+        Step::RestartService { unit, because } => generic::restart_service(turn, unit, because),
         Step::Command { run, because, undo } => generic::command(turn, run, because, undo),
         Step::WaitFor { check, timeout } => Ok(generic::wait_for(turn, check, *timeout)),
         Step::Flannel { config, sync } => {

@@ -62,12 +62,12 @@ pub fn write(plan: &Plan, style: &Style, out: &mut impl Write) -> io::Result<()>
     lines::write_all(&[Line::plain(0, closing, Tone::Heading)], style, out)
 }
 
-/// Writes what is left to be taken back: each node with the places of these actions, the last one first.
+/// Writes what is left to be taken back: each node with the places of these actions, in the order in which they are.
 pub fn write_undo(plan: &Plan, left: &[(String, Vec<usize>)], style: &Style, out: &mut impl Write) -> io::Result<()> {
     let said = left.iter().filter_map(|(name, places)| {
         let node = plan.nodes.iter().find(|node| node.node == *name)?;
         let Decision::Change { actions, .. } = &node.decision else { return None };
-        let undone = places.iter().rev().filter_map(|place| Some((*place, actions.get(*place)?)));
+        let undone = places.iter().filter_map(|place| Some((*place, actions.get(*place)?)));
         let lines = undone.flat_map(|(place, action)| undo_lines(place + 1, action)).collect::<Vec<Line>>();
         Some((name.as_str(), ((), lines)))
     });

@@ -21,6 +21,7 @@ pub(super) fn action(change: &Change) -> String {
 pub(super) fn undo(undo: &Undo) -> Option<String> {
     match undo {
         Undo::Nothing | Undo::Command { .. } => None,
+        Undo::Restart { unit } => Some(format!("restart {unit} again, once the files are back that it was restarted for")),
         Undo::Restore { path } => Some(format!("put back {path}, which is kept beside it")),
         Undo::Remove { path } => Some(format!("remove {path}, which is new")),
         Undo::Unjoin => Some(

@@ -56,6 +56,35 @@ async fn what_somebody_changed_since_is_left_alone_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_restarted_again_once_the_file_of_before_is_back() {
+    let bench = Bench::new(&["master", "w1"]).await;
+    let node = bench.fleet.node("w1");
+    // What the service has read when it was started last.
+    node.program(
+        "systemctl",
+        &format!(
+            "case \"$*\" in *restart*containerd*) cat \"$R{ONE}\" >\"$R/units/read\" ;; *show*) \
+             printf 'ActiveState=active\\nSubState=running\\nResult=success\\nNRestarts=0\\n' ;; *is-active*) echo active ;; esac\n"
+        ),
+    );
+    node.put(ONE, "before\n");
+    let restart = Change::RestartService { unit: "containerd".to_owned() };
+    let plan = vec![
+        bench.write("w1", ONE, "after\n", None),
+        action(restart, Undo::Restart { unit: "containerd".to_owned() }),
+        bench.write("w1", TWO, "two\n", None),
+    ];
+    let run = bench.run(Strategy::default(), &[("w1", plan)]);
+    assert_eq!(short(&bench.apply(&run).await), ["w1 done"]);
+    assert_eq!(node.get("/units/read").as_deref(), Some("after\n"));
+    let summary = bench.go(&run, Mode::Undo).await;
+    let Outcome::Done { evidence } = &summary.nodes[0].1 else { panic!("{summary:?}") };
+    assert!(evidence.last().is_some_and(|last| last.contains("containerd was restarted")), "{evidence:?}");
+    assert_eq!([node.get("/units/read").as_deref(), node.get(TWO).as_deref()], [Some("before\n"), None]);
+    assert_eq!(bench.pending(&run), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back() {
     let bench = Bench::new(&["master", "w1"]).await;
     let undo = Undo::Impossible { why: "it is a test".to_owned() };

@@ -48,6 +48,14 @@ fn they_are_planned_where_their_check_fails_or_warns() {
 }
 
 #[test]
+fn a_service_that_is_restarted_for_a_file_is_restarted_for_the_file_of_before() {
+    let mut steps = file_step(PATH).steps;
+    steps.push(Step::RestartService { unit: "chronyd".to_owned(), because: CHECK.to_owned() });
+    let Decision::Change { actions, .. } = with(&playbook(steps), &healthy(), Verdict::Fail) else { panic!() };
+    assert_eq!(actions[1].undo, Undo::Restart { unit: "chronyd".to_owned() });
+}
+
+#[test]
 fn a_control_plane_is_left_alone_even_where_the_check_fails() {
     let restart = playbook(vec![Step::RestartService { unit: "chronyd".to_owned(), because: CHECK.to_owned() }]);
     let mut scene = healthy();

@@ -237,7 +237,7 @@ fn a_file_that_cannot_be_shown_is_named_by_its_hash() {
 #[test]
 fn what_is_taken_back_is_shown_last_action_first() {
     let plan = pushing(&["node1", "node2", "node3"]);
-    let left = [("node1", vec![0, 1, 2]), ("node2", vec![0, 1, 2]), ("node3", vec![0])]
+    let left = [("node1", vec![2, 1, 0]), ("node2", vec![2, 1, 0]), ("node3", vec![0])]
         .map(|(node, places)| (words(node), places));
     insta::assert_snapshot!(shown(|out| plan::write_undo(&plan, &left, &NARROW, out)), @r#"
     node[1-2]  to be taken back
