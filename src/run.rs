@@ -13,7 +13,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -168,6 +168,13 @@ impl Writer {
     }
 }
 
+/// Notes that a run which was taken up again ended: how long it took is what it took before and now.
+pub fn note_more_time(directory: &Path, file: &RunFile, took: Duration) -> Result<(), RunError> {
+    let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = Some(file.duration_ms.unwrap_or(0).saturating_add(took));
+    replace_with_json(&directory.join("run.json"), &RunFile { duration_ms, ..file.clone() })
+}
+
 /// Writes beside `path` and renames, so that a reader sees the old content or the new one.
 fn replace_with_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
     let temporary = path.with_extension("tmp");
@@ -226,6 +233,19 @@ mod tests {
         let mut record = unread(&host(name), Failure::new(FailureKind::Dns, "no such name", "fix it"));
         record.timings.dns_ms = Some(12.345);
         record
+    }
+
+    #[test]
+    fn a_run_that_is_taken_up_again_took_both_times() {
+        let runs = tempfile::tempdir().unwrap();
+        let file = RunFile::new("run", SystemTime::UNIX_EPOCH, vec![host("a")], vec![]);
+        let writer = Writer::create(runs.path(), file).unwrap();
+        let (directory, mut file) = (writer.directory().to_owned(), writer.file().clone());
+        for expected in [1500, 3000] {
+            note_more_time(&directory, &file, Duration::from_millis(1500)).unwrap();
+            file = Saved::load(&directory).unwrap().run;
+            assert_eq!(file.duration_ms, Some(expected));
+        }
     }
 
     #[test]

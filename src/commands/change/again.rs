@@ -20,6 +20,7 @@ use crate::report::change::summary::Doing;
 use crate::report::change::{plan as plan_text, summary as summary_text};
 use crate::report::model::Report;
 use crate::run::{self, Saved};
+use crate::ui::Event;
 
 /// An earlier run as asked for.
 pub(in crate::commands) struct Earlier<'a> {
@@ -102,6 +103,9 @@ fn take_up(
         let undo = engine::offers_undo(&run, plan);
         let changed = Changed { run: &file.id, directory: &directory, plan, summary: &summary, doing, undo };
         work.tell_end(&changed, &before, file, &checks, show).await?;
+        if let (Doing::Apply, Err(error)) = (doing, run::note_more_time(&directory, file, work.begun.elapsed())) {
+            work.events.send(Event::Warning(error.to_string()));
+        }
         Ok(match doing {
             Doing::Apply => summary_text::exit_code(plan, &summary, &[]),
             Doing::Undo => summary_text::exit_code_of_undo(&summary),
