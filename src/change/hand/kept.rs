@@ -26,6 +26,21 @@ impl Hand<'_> {
         self.ask(script, &[include_str!("script/put-back-kept.sh")], DEADLINE).await.map(drop)
     }
 
+    /// Whether copies are kept for the run.
+    pub async fn keeps(&self, run: &str) -> Result<bool, HandError> {
+        let script = Script::new().set("RUN", word("a run", run)?);
+        let answer = self
+            .ask(script, &["[ -e \"$R/var/lib/seaworthy/$RUN/kinds\" ] && end kept\nend nothing\n"], DEADLINE)
+            .await?;
+        Ok(answer.status == "kept")
+    }
+
+    /// Removes the copies of all runs but this one.
+    pub async fn forget_others(&self, run: &str) -> Result<(), HandError> {
+        let script = Script::new().set("RUN", word("a run", run)?);
+        self.ask(script, &[include_str!("script/forget-others.sh")], DEADLINE).await.map(drop)
+    }
+
     /// Removes the copies.
     pub async fn forget_kept(&self, run: &str) -> Result<(), HandError> {
         let script = Script::new().set("RUN", word("a run", run)?);

@@ -166,8 +166,8 @@ struct Driver<'c, 'a> {
 
 /// Joins the worker.
 ///
-/// When it ends well, the copies of the files of before are still kept on the node, for an undo; whoever ends the run forgets
-/// them. In every other end but [`Outcome::Unsettled`] the node is as it was, or the outcome says what is not.
+/// When it ends well, the copies of the files of before are still kept on the node, for an undo, which removes them; a later join or
+/// reset of the node removes them, too. In every other end but [`Outcome::Unsettled`] the node is as it was, or the outcome says what is not.
 pub async fn run(ctx: &JoinContext<'_>, join: &Join) -> Outcome {
     let driver = Driver::new(ctx, join);
     let outcome = match Box::pin(driver.run()).await {

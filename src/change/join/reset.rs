@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::machine::{Machine, Way, is_lost};
+use super::waits::forget_others;
 use super::{of_hand, short};
 use crate::change::hand::{HandError, Job, JobEnd};
 use crate::change::journal::Outcome;
@@ -80,7 +81,9 @@ async fn go(machine: &Machine<'_>, run: &str, reset: &Reset) -> Result<Outcome, 
         0 => "nothing else is mounted".to_owned(),
         count => format!("all {count} mounts of before are there"),
     };
-    Ok(Outcome::Done { evidence: vec!["kubeadm reset is done".to_owned(), storage] })
+    let mut evidence = vec!["kubeadm reset is done".to_owned(), storage];
+    evidence.extend(forget_others(machine, run).await);
+    Ok(Outcome::Done { evidence })
 }
 
 /// Starts it in its job, or finds it there, and waits for its end; its status and last lines.

@@ -30,6 +30,7 @@ impl Driver<'_, '_> {
         let Some(found) = self.ctx.journal.found(self.ctx.node) else {
             return Ok(Outcome::Skipped { why: "the join had not changed anything".to_owned() });
         };
+        self.refuse_a_later_join().await?;
         self.refuse_to_lose_pods().await?;
         let pods = self.stop_pods().await?;
         self.put_back(found).await?;
@@ -40,6 +41,19 @@ impl Driver<'_, '_> {
         evidence.extend(pods);
         evidence.extend(self.delete_token_of_node().await);
         Ok(Outcome::Done { evidence })
+    }
+
+    /// A run that joined the node anew has removed the copies of this one.
+    async fn refuse_a_later_join(&self) -> Result<(), Outcome> {
+        let run = self.ctx.run;
+        let kept = self.worker.repeat(|hand| async move { hand.keeps(run).await }).await;
+        if kept.map_err(|error| of_hand(&error))? || !self.has_joined().await? {
+            return Ok(());
+        }
+        Err(Outcome::Refused {
+            why: "the node was joined anew since, and what lay there before this run is not kept any more".to_owned(),
+            next: format!("take back the later run, or take the node out: seaworthy reset {}", self.ctx.node),
+        })
     }
 
     /// Pods of `DaemonSet`s and static ones belong to the node; others would be killed without being moved.

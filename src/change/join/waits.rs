@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::NodeObject;
+use super::machine::Machine;
 use super::{Driver, Progress, Stage, Until, short};
 use crate::change::journal::Outcome;
 use crate::reach::capture::{Dial, Healthz};
@@ -20,9 +21,19 @@ enum Seen {
     NotYet(String),
 }
 
+/// Copies of what lay on the node before an earlier join are of no use once it has joined anew or was reset; the words where they
+/// stay.
+pub(super) async fn forget_others(worker: &Machine<'_>, run: &str) -> Option<String> {
+    let forgotten = worker.repeat(|hand| async move { hand.forget_others(run).await }).await;
+    forgotten
+        .err()
+        .map(|error| format!("copies of earlier runs are left in /var/lib/seaworthy: {}", short(&error.to_string())))
+}
+
 impl Driver<'_, '_> {
     /// Waits for what has to come; the node has joined whatever comes of it.
     pub(super) async fn after(&self, mut evidence: Vec<String>) -> Outcome {
+        evidence.extend(forget_others(&self.worker, self.ctx.run).await);
         let limits = self.ctx.limits;
         let stages: &[(Stage, Duration)] = match self.ctx.until {
             Until::NodeObject => &[(Stage::Kubelet, limits.kubelet), (Stage::NodeObject, limits.node_object)],

@@ -38,6 +38,25 @@ async fn files_come_back_with_mode_and_time_and_what_was_absent_goes() {
 }
 
 #[tokio::test]
+async fn copies_of_other_runs_go_and_those_of_this_one_stay() {
+    for shell in shells() {
+        let bench = Bench::with(&shell).await;
+        let (node, hand) = (bench.node(), bench.hand());
+        hand.forget_others(RUN).await.unwrap();
+        node.put(CONF, "a key");
+        for run in ["20250101-000000", "20250102-000000", RUN] {
+            hand.keep(run, &[CONF.to_owned()]).await.unwrap();
+        }
+        node.put("/var/lib/seaworthy/.20250103-000000.new/0", "cut off");
+        hand.forget_others(RUN).await.unwrap();
+        assert_eq!(bench.names("/var/lib/seaworthy"), [RUN], "{shell:?}");
+        assert!(hand.keeps(RUN).await.unwrap() && !hand.keeps("20250101-000000").await.unwrap());
+        hand.forget_others("another").await.unwrap();
+        assert!(!node.path("/var/lib/seaworthy").exists());
+    }
+}
+
+#[tokio::test]
 async fn other_paths_for_the_same_run_are_refused() {
     let bench = Bench::new().await;
     bench.hand().keep(RUN, &[CONF.to_owned()]).await.unwrap();

@@ -27,7 +27,9 @@ async fn a_reset_leaves_storage_alone_and_shows_it() {
     let stage = stage();
     stage.worker().put("/proc/mounts", MOUNTS);
     stage.worker().put("/etc/kubernetes/kubelet.conf", "x");
+    stage.worker().put("/var/lib/seaworthy/20240101-000000/kinds", "");
     let outcome = reset(&stage, &wanted()).await;
+    assert!(!stage.worker().path("/var/lib/seaworthy").exists(), "nothing of an earlier join is left to be taken back");
     let Outcome::Done { evidence } = &outcome else { panic!("{outcome:?}") };
     assert!(evidence.iter().any(|line| line.contains("mounts of before are there")), "{evidence:?}");
     assert_eq!(stage.worker().get("/etc/kubernetes/kubelet.conf"), None);

@@ -88,6 +88,20 @@ async fn a_token_that_no_journal_knows_is_found_by_its_description() {
 }
 
 #[tokio::test]
+async fn a_join_takes_the_copies_of_an_earlier_one_away_which_cannot_be_taken_back_then() {
+    let stage = stage();
+    let kept = |run: &str| stage.worker().path("/var/lib/seaworthy").join(run).exists();
+    stage.worker().put("/var/lib/seaworthy/20240101-000000/kinds", "absent 0 /etc/kubernetes/kubelet.conf\n");
+    assert!(matches!(stage.run().await, Outcome::Done { .. }));
+    assert_eq!([kept("20240101-000000"), kept(RUN)], [false, true]);
+    // As a later run leaves it.
+    stage.worker().remove(&format!("/var/lib/seaworthy/{RUN}"));
+    let (refused, _) = stage.go(What::Unjoin, &stage.join(), NOTHING).await;
+    assert!(matches!(&refused, Outcome::Refused { why, .. } if why.contains("joined anew")), "{refused:?}");
+    assert!(stage.worker().get("/etc/kubernetes/kubelet.conf").is_some());
+}
+
+#[tokio::test]
 async fn a_join_is_taken_back_unless_pods_would_be_lost() {
     let stage = stage();
     let before = stage.files();
