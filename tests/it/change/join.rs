@@ -234,6 +234,18 @@ async fn a_control_plane_that_makes_no_token_refuses() {
 }
 
 #[tokio::test]
+async fn a_control_plane_whose_user_may_not_make_tokens_refuses() {
+    let stage = stage();
+    let forbidden = "echo 'failed to create or update bootstrap token: secrets is forbidden: User \"x\" cannot create resource' >&2; exit 1\n";
+    stage.fleet.node("master").program("kubeadm", forbidden);
+    let before = stage.files();
+    let outcome = stage.run().await;
+    assert!(matches!(&outcome, Outcome::Refused { why, .. } if why.contains("may not make tokens")), "{outcome:?}");
+    assert_eq!(stage.files(), before);
+    assert_eq!(stage.calls("w1", "kubeadm"), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn another_ca_than_the_plans_refuses() {
     let stage = stage();
     let join = Join { ca_pins: vec![format!("sha256:{}", "0".repeat(64))], ..stage.join() };

@@ -220,9 +220,20 @@ fn the_text_is_the_clusters_or_a_valid_one_of_the_users() {
     let mine = "{\"name\":\"cbr0\",\r\n\"plugins\":[{\"type\":\"flannel\"}]}\r\n";
     let actions = without_conflist().actions(&with_file(mine));
     assert_eq!(write(&actions).content, mine.replace("\r\n", "\n"), "Windows line ends become plain ones");
-    for wrong in ["", "\u{feff}{}", r#"{"name":"cbr0","type":"flannel"}"#] {
+    let huge = format!("{mine}{}", " ".repeat(64 << 10));
+    for (wrong, why) in [
+        ("", "it is empty"),
+        (" \r\n", "it is empty"),
+        ("\u{feff}{}", "byte order mark"),
+        (r#"{"name":"cbr0","type":"flannel"}"#, ""),
+        (r#"{"name":"cbr0","plugins":[{"type":"flannel"}"#, ""),
+        (r#"{"name":"cbr0","plugins":[]}"#, ""),
+        (r#"{"name":"cbr0","plugins":[{"type":"bridge"}]}"#, "its first plugin is bridge"),
+        (huge.as_str(), "bytes, and more than 65536 are no CNI configuration"),
+    ] {
         let refusal = without_conflist().refusal(&with_file(wrong), config);
-        assert!(refusal.reason.starts_with("mine.conflist cannot be used: "), "{refusal:?}");
+        let cannot = refusal.reason.starts_with("mine.conflist cannot be used: ");
+        assert!(cannot && refusal.reason.contains(why), "{why}: {refusal:?}");
     }
 }
 

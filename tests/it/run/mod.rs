@@ -4,3 +4,5 @@ mod documented;
 mod ending;
 mod place;
 mod program;
+mod push;
+mod reset;
