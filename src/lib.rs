@@ -20,6 +20,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod diagnose;
+pub mod digest;
 pub mod duration;
 pub mod environment;
 pub mod exit;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest as _, Sha256};
 
 use super::answer::{Answer, words};
 use super::script::Script;
 use super::{Hand, HandError, path};
 use crate::change::state::{File, MAX_CONTENT, Path, State};
+use crate::digest;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -95,7 +95,7 @@ fn file(said: &str) -> Option<File> {
 /// Text of exactly that sum: what changed between two looks belongs to neither.
 fn content(base64: &str, sha256: &str) -> Option<String> {
     let bytes = BASE64_STANDARD.decode(base64).ok()?;
-    if format!("{:x}", Sha256::digest(&bytes)) != sha256 {
+    if digest::sha256(&bytes) != sha256 {
         return None;
     }
     String::from_utf8(bytes).ok()
@@ -124,6 +124,6 @@ mod tests {
         assert_eq!(content("YWJj", SHA).as_deref(), Some("abc"));
         assert_eq!(content("YWJk", SHA), None);
         assert_eq!(content("?", SHA), None);
-        assert_eq!(content("/w==", &format!("{:x}", Sha256::digest([0xff]))), None);
+        assert_eq!(content("/w==", &digest::sha256(&[0xff])), None);
     }
 }

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::Deserialize;
-use sha2::Digest as _;
 use thiserror::Error;
 
 use super::replayed::{Replayed, Stage, Token};
 use super::{Entry, Found, JOURNAL_SCHEMA, Line, Outcome};
 use crate::change::plan::{PLAN_SCHEMA, Plan};
+use crate::digest;
 
 const PLAN_FILE: &str = "plan.json";
 /// Its presence in a run directory says that the run has changed something, or meant to.
@@ -271,7 +271,7 @@ fn save_plan(directory: &Path, plan: &Plan) -> Result<String, JournalError> {
         bytes.push(b'\n');
         file.write_all(&bytes)?;
         file.sync_all()?;
-        Ok(digest(&bytes))
+        Ok(digest::sha256(&bytes))
     };
     write().map_err(|source| JournalError::Write { path, source })
 }
@@ -288,18 +288,10 @@ fn load_plan(directory: &Path, sha256: &str) -> Result<Plan, JournalError> {
     if let Ok(version) = serde_json::from_slice::<Version>(&bytes) {
         newer(&path, version.schema, PLAN_SCHEMA)?;
     }
-    if digest(&bytes) != sha256 {
+    if digest::sha256(&bytes) != sha256 {
         return Err(JournalError::OtherPlan { path });
     }
     serde_json::from_slice(&bytes).map_err(|error| JournalError::Plan { path, reason: error.to_string() })
-}
-
-fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    sha2::Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 fn read_bounded(file: &mut File) -> io::Result<Vec<u8>> {

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use super::conflist::{self, Conflist};
-use super::{Planned, Turn, sha256};
+use super::{Planned, Turn};
 use crate::change::guards::flannel::{self as rules, FILE};
 use crate::change::guards::{self, Cured, every};
 use crate::change::plan::{Action, Change, Condition, Loaded, Reason, Refusal, Undo, WriteFile};
 use crate::change::state::Path;
 use crate::change::view::{Said, View};
+use crate::digest::sha256;
 use crate::facts::{Fact, libcni};
 use crate::playbook::ConfigSource;
 

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use super::{Planned, Turn, sha256};
+use super::{Planned, Turn};
 use crate::change::guards::LOOKED_AT;
 use crate::change::guards::flannel::conf_dir;
 use crate::change::plan::{Change, Reason, Refusal, Undo, WriteFile};
 use crate::change::state::{File, Path};
 use crate::change::view::{Said, View, clip};
+use crate::digest::sha256;
 use crate::facts::libcni;
 use crate::playbook::{CommandUndo, Step};
 

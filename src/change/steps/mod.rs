@@ -11,9 +11,6 @@ mod kubeadm_join;
 mod kubeadm_reset;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
 
 use super::guards::{self, Cured, every};
 use super::plan::{Action, Change, Decision, NodePlan, PLAN_SCHEMA, Plan, Reason, Refusal, Undo};
@@ -147,12 +144,4 @@ fn of_step(turn: &Turn<'_>, step: &Step) -> Result<Planned, Vec<Refusal>> {
         }
         Step::KubeadmReset => kubeadm_reset::plan(turn),
     }
-}
-
-/// Lower-case hex digits.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
