@@ -2,11 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, Pem, X509Certificate};
 
 use super::Fact;
 use super::read::Reader;
+use crate::digest;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Certs {
@@ -171,7 +171,6 @@ fn certificate(path: &str, der: &[u8]) -> Option<Cert> {
     let organizations = cert.subject().iter_organization().filter_map(|name| name.as_str().ok());
     let names = cert.subject_alternative_name().ok().flatten();
     let names = names.map(|names| names.value.general_names.iter().filter_map(general_name).collect());
-    let key = Sha256::digest(cert.public_key().raw);
     Some(Cert {
         path: path.to_owned(),
         subject: cert.subject().to_string(),
@@ -181,7 +180,7 @@ fn certificate(path: &str, der: &[u8]) -> Option<Cert> {
         not_before: cert.validity().not_before.timestamp(),
         not_after: cert.validity().not_after.timestamp(),
         ca: cert.is_ca(),
-        key_sha256: hex(&key),
+        key_sha256: digest::sha256(cert.public_key().raw),
         names: names.unwrap_or_default(),
     })
 }
@@ -198,14 +197,6 @@ fn general_name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<Strin
         }
         _ => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

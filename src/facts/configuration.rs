@@ -4,8 +4,6 @@
 //! What is in force counts, not what was written: `containerd config dump`, the running kubelet's flags, live sysctls. A part
 //! that was not read, or is not there, is not compared.
 
-use std::fmt::Write as _;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +12,7 @@ use super::crictl::json;
 use super::kubelet::yaml;
 use super::read::{Reader, clip};
 use super::{Fact, NodeFacts};
+use crate::digest;
 use crate::record::Record;
 
 /// Longest line, and the most of a part.
@@ -150,10 +149,7 @@ fn hash(lines: &[String]) -> String {
         hasher.update(line.as_bytes());
         hasher.update(b"\n");
     }
-    hasher.finalize().iter().take(HASH_BYTES).fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    digest::hex(&hasher.finalize()[..HASH_BYTES])
 }
 
 fn line(path: &str, value: &str) -> String {

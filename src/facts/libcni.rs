@@ -3,10 +3,9 @@
 //! Source: go-cni `opts.go` `loadFromConfDir` and libcni `conf.go` of v1.1.2; v1.3.0 (containerd 2.1) differs only in words.
 //! Texts of errors are those that containerd shows, so that they can be compared with `lastCNILoadStatus`.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+
+use crate::digest;
 
 /// Only the last extension counts, so `.10-x.conflist` and even `.conflist` are candidates and `x.conflist.bak` is not.
 pub(crate) fn is_candidate(name: &str) -> bool {
@@ -82,10 +81,7 @@ fn conf(text: &str) -> Result<Network, String> {
 
 /// Objects of `serde_json` are sorted by key, so that equal values are equal texts.
 fn sha256(value: &Value) -> String {
-    Sha256::digest(value.to_string()).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    digest::sha256(value.to_string().as_bytes())
 }
 
 fn plugin(value: &Value) -> Result<Plugin, String> {
