@@ -8,8 +8,8 @@ use super::plan::Refusal;
 use super::state::State;
 use super::steps::PlanOptions;
 use crate::checks::{Check, Checks, Finding, Severity};
-use crate::facts::NodeFacts;
 use crate::facts::cluster::{ClusterView, Member};
+use crate::facts::{self, NodeFacts};
 use crate::fleet::Assessed;
 use crate::report::model::NodeReport;
 use crate::target::Role;
@@ -231,6 +231,5 @@ fn remedy(check: &Check) -> String {
 /// What a node says is of any length.
 pub(super) fn clip(text: &str) -> String {
     const MOST: usize = 400;
-    let text = text.trim();
-    text.char_indices().nth(MOST).map_or_else(|| text.to_owned(), |(end, _)| format!("{}...", &text[..end]))
+    facts::clip(text, MOST)
 }

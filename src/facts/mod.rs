@@ -62,6 +62,7 @@ pub mod wiring;
 
 pub use fact::Fact;
 pub(crate) use mountinfo::unescape as unescape_mount;
+pub(crate) use read::clip;
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -29,7 +29,7 @@ pub(crate) use tls::issued_by;
 pub use visit::{Bounds, Call, Visit, Visitor, Wanted};
 
 /// A stranger's words as they are kept: on one line, short, and without what looks like a secret.
-fn words(text: &str, max: usize) -> String {
+pub(crate) fn words(text: &str, max: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let clean = crate::probe::redact::text(&line);
     match clean.char_indices().nth(max) {

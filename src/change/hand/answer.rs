@@ -1,7 +1,8 @@
 //! What a script says: lines that begin with the run's nonce, from `begin` to `end STATUS`, and bytes between them. What stands before
 //! is the login shell's noise. Pure.
 
-use crate::probe::{Nonce, redact};
+use crate::probe::Nonce;
+use crate::reach;
 
 /// So many characters of a node's own words are kept.
 const WORDS: usize = 600;
@@ -64,12 +65,7 @@ pub(super) fn after_begin<'o>(output: &'o [u8], nonce: &Nonce) -> Option<&'o [u8
 }
 
 pub(super) fn words(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let clean = redact::text(&line);
-    match clean.char_indices().nth(WORDS) {
-        None => clean.into_owned(),
-        Some((end, _)) => format!("{}...", &clean[..end]),
-    }
+    reach::words(text, WORDS)
 }
 
 #[cfg(test)]
