@@ -120,10 +120,7 @@ pub async fn run(run: &ChangeRun<'_>, plan: &Plan) -> Summary {
         courses: &courses,
         brake: Mutex::new(Brake { budget: Budget::new(&plan.strategy, courses.len()), stopped: None }),
         ended: Vec::new(),
-        parallel: plan
-            .strategy
-            .parallel
-            .map_or(run.width, |most| usize::try_from(most.get()).map_or(run.width, |most| most.min(run.width))),
+        parallel: parallel(run, plan),
     };
     let (mut begun, mut fresh) = (Vec::new(), BTreeSet::new());
     for (index, course) in courses.iter().enumerate() {
