@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::apply::ChangeRun;
 use super::hand::Hand;
+use super::join::token;
 use super::journal::Entry;
 use super::journal::Outcome;
 use super::journal::replayed::Token;
@@ -30,14 +31,14 @@ pub(super) async fn delete_left(run: &ChangeRun<'_>, summary: &Summary) {
 }
 
 async fn delete(run: &ChangeRun<'_>, token: &Token) -> Result<(), String> {
+    let command = token::delete(&token.id).ok_or("the journal has no id of a token")?;
     let host = run.host(&token.control_plane).ok_or("the inventory has no such host any more")?;
     let opened = run.collector.open(host).await.map_err(|(failure, _)| failure.message)?;
     let hand = Hand::new(opened.line(), host.target.sudo.as_ref());
-    let ran = hand.run(&format!("kubeadm token delete {}", token.id), run.waits.command).await;
+    let ran = hand.run(&command, run.waits.command).await;
     opened.close().await;
     let ran = ran.map_err(|error| error.to_string())?;
-    // Gone already is as good as deleted.
-    if ran.code != 0 && !ran.stderr.contains("not found") {
+    if !token::is_deleted(ran.code, &ran.stderr) {
         return Err(ran.stderr.trim().to_owned());
     }
     let deleted = Entry::TokenDeleted { id: token.id.clone() };

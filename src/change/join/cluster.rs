@@ -65,11 +65,7 @@ impl Cluster<'_, '_> {
     pub(super) async fn delete_token(&self, id: &str) -> Result<(), Unanswered> {
         let Some(command) = token::delete(id) else { return Ok(()) };
         let ran = self.run(&command, KUBEADM_DEADLINE).await?;
-        if ran.code == 0 || ran.stderr.contains("not found") {
-            Ok(())
-        } else {
-            Err(failed("kubeadm token delete", &ran))
-        }
+        if token::is_deleted(ran.code, &ran.stderr) { Ok(()) } else { Err(failed("kubeadm token delete", &ran)) }
     }
 
     /// The ids of the run's tokens, for one node or for all.

@@ -91,6 +91,11 @@ pub fn delete(id: &str) -> Option<String> {
     is_id(id).then(|| format!("kubeadm token delete {id}"))
 }
 
+/// Whether a deletion left no token of that id: gone already is as good as deleted.
+pub fn is_deleted(code: i32, stderr: &str) -> bool {
+    code == 0 || stderr.contains("not found")
+}
+
 /// Lists all tokens; as JSON where kubeadm can (since 1.19), else as a table. The secret halves are cut off on the way, so that
 /// they are not even read here.
 pub const LIST: &str = "{ kubeadm token list -o json 2>/dev/null || kubeadm token list; } | sed 's/\\([a-z0-9]\\{6\\}\\)\\.[a-z0-9]\\{16\\}/\\1/g'";
