@@ -16,14 +16,3 @@ pub struct Summary {
     /// The user interrupted the run.
     pub interrupted: bool,
 }
-
-impl Summary {
-    /// Every node of the plan is as the plan wants it.
-    pub fn is_success(&self) -> bool {
-        let good = |outcome: &Outcome| matches!(outcome, Outcome::Done { .. } | Outcome::Skipped { .. });
-        !self.interrupted
-            && self.stopped.is_none()
-            && self.untouched.is_empty()
-            && self.nodes.iter().all(|(_, outcome)| good(outcome))
-    }
-}

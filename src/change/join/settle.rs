@@ -39,11 +39,6 @@ pub async fn resume(ctx: &JoinContext<'_>, join: &Join) -> Outcome {
     }
 }
 
-/// Deletes what tokens a run has left: by the journal and by their descriptions. The words for each that could not be.
-pub async fn delete_tokens(ctx: &JoinContext<'_>, join: &Join) -> Vec<String> {
-    Driver::new(ctx, join).delete_tokens().await
-}
-
 impl Driver<'_, '_> {
     async fn settle(&self) -> Result<Settled, Outcome> {
         // Without a note nothing was changed yet.
@@ -84,6 +79,7 @@ impl Driver<'_, '_> {
         }))
     }
 
+    /// Deletes what tokens the run has left: by the journal and by their descriptions. The words for each that could not be.
     async fn delete_tokens(&self) -> Vec<String> {
         let noted = self.ctx.journal.tokens();
         let mut ids: Vec<String> =
