@@ -6,13 +6,12 @@ use crate::duration;
 /// In the imperative: `write /etc/cni/net.d/10-flannel.conflist`.
 pub(super) fn action(change: &Change) -> String {
     match change {
-        Change::WriteFile(file) => format!("write {}", file.path),
-        Change::RestartService { unit } => format!("restart {unit}"),
-        Change::Command { run } => format!("run {run}"),
         Change::KubeadmJoin(join) => format!("kubeadm join {}", join.endpoint),
-        Change::KubeadmReset(_) => "kubeadm reset".to_owned(),
         Change::WaitFor { check, timeout } => {
             format!("wait until {check} passes, at most {}", duration::exact(*timeout))
+        }
+        Change::WriteFile(_) | Change::RestartService { .. } | Change::Command { .. } | Change::KubeadmReset(_) => {
+            change.words()
         }
     }
 }
