@@ -68,6 +68,28 @@ pub enum FailureKind {
     Local,
 }
 
+impl FailureKind {
+    /// A machine that is off or restarts, or a network that comes back, may answer the next time. While a machine starts, its
+    /// login may be refused, too (`pam_nologin`). What shows another key, or cannot be tried as it is set, stays as it is.
+    pub const fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::Dns
+                | Self::Refused
+                | Self::TcpTimeout
+                | Self::NoRoute
+                | Self::BannerTimeout
+                | Self::Kex
+                | Self::Auth
+                | Self::AuthTimeout
+                | Self::JumpHost
+                | Self::ProxyCommand
+                | Self::Channel
+                | Self::ConnectionLost
+        )
+    }
+}
+
 /// Where on the way to the host a failure lies, from the inventory outwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -180,7 +180,7 @@ impl Course<'_> {
                 Err(Gone::Connection(failure)) => {
                     losses += 1;
                     // A shell that is ended by a reboot says so before its connection does.
-                    let passes = may_come_back(failure.kind) || failure.kind == FailureKind::Protocol;
+                    let passes = failure.kind.may_pass() || failure.kind == FailureKind::Protocol;
                     if losses > MAX_LOSSES || !passes {
                         return Ended::Settled(self.unsettled(direction, &failure.message));
                     }
@@ -207,7 +207,7 @@ impl Course<'_> {
                 Ok(opened) => return Ok(opened),
                 Err((failure, _)) => failure,
             };
-            if since.elapsed() + pause > patience || !may_come_back(failure.kind) {
+            if since.elapsed() + pause > patience || !failure.kind.may_pass() {
                 return Err(failure);
             }
             if timeout(pause, interrupt.wait()).await.is_ok() {
@@ -335,23 +335,4 @@ pub(super) async fn lock_for(run: &ChangeRun<'_>, hand: Hand<'_>) -> Result<Lock
             result => return result,
         }
     }
-}
-
-/// A node that is off or restarting answers again; one that shows another key or refuses the login does not.
-const fn may_come_back(kind: FailureKind) -> bool {
-    matches!(
-        kind,
-        FailureKind::Dns
-            | FailureKind::Refused
-            | FailureKind::TcpTimeout
-            | FailureKind::NoRoute
-            | FailureKind::BannerTimeout
-            | FailureKind::Kex
-            | FailureKind::Auth
-            | FailureKind::AuthTimeout
-            | FailureKind::JumpHost
-            | FailureKind::ProxyCommand
-            | FailureKind::Channel
-            | FailureKind::ConnectionLost
-    )
 }

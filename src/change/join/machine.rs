@@ -7,7 +7,6 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use crate::change::hand::{Hand, HandError, Ran};
-use crate::failure::FailureKind;
 
 /// Opens another connection to the same machine, with this run's lock on it where the first one had it.
 pub type Again<'a> = dyn Fn() -> BoxFuture<'a, Result<Hand<'a>, HandError>> + Send + Sync + 'a;
@@ -86,21 +85,6 @@ pub(super) const fn is_lost(error: &HandError) -> bool {
     matches!(error, HandError::Connection(_))
 }
 
-/// A machine that restarts, or a network that comes back, is not refused by anything that stays.
 fn may_pass(error: &HandError) -> bool {
-    let HandError::Connection(failure) = error else { return false };
-    matches!(
-        failure.kind,
-        FailureKind::Refused
-            | FailureKind::TcpTimeout
-            | FailureKind::NoRoute
-            | FailureKind::BannerTimeout
-            | FailureKind::Kex
-            | FailureKind::AuthTimeout
-            | FailureKind::Channel
-            | FailureKind::ConnectionLost
-            | FailureKind::JumpHost
-            | FailureKind::ProxyCommand
-            | FailureKind::Dns
-    )
+    matches!(error, HandError::Connection(failure) if failure.kind.may_pass())
 }
