@@ -247,7 +247,8 @@ impl<'w> Work<'w> {
         let Some(loaded) = &file.verify else { return self.verified(check, evidence).await };
         let (waits, sight) = (&self.run().waits, self.course.sight);
         let question = Question::Loaded(&loaded.network);
-        let was_asked = match sight.wait(self.host, question, waits.loaded, Patience::ToTheEnd).await {
+        let (waited, seen) = sight.wait_and_see(self.host, question, waits.loaded, Patience::ToTheEnd).await;
+        let was_asked = match waited {
             Waited::Yes(shown) => {
                 evidence.push(shown);
                 true
@@ -264,11 +265,12 @@ impl<'w> Work<'w> {
             }
             Waited::Interrupted => return Err(Gone::Over(Over::Interrupted.words())),
         };
-        if was_asked && sight.look(self.host).await.has_no_node() {
+        if was_asked && seen.has_no_node() {
             evidence.push("the API has no Node of it yet, which would get Ready".to_owned());
             return Ok(Outcome::Done { evidence });
         }
-        match sight.wait(self.host, Question::Ready, waits.ready, Patience::ToTheEnd).await {
+        let (waited, seen) = sight.wait_and_see(self.host, Question::Ready, waits.ready, Patience::ToTheEnd).await;
+        match waited {
             Waited::Yes(shown) => evidence.push(shown),
             Waited::Late(answer) => {
                 evidence.push(answer.words().to_owned());
@@ -276,7 +278,7 @@ impl<'w> Work<'w> {
             }
             Waited::Interrupted => return Err(Gone::Over(Over::Interrupted.words())),
         }
-        evidence.push(sight.look(self.host).await.flannel());
+        evidence.push(seen.flannel());
         Ok(Outcome::Done { evidence })
     }
 

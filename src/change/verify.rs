@@ -130,22 +130,34 @@ impl<'r> Sight<'r> {
         at_most: Duration,
         patience: Patience,
     ) -> Waited {
+        self.wait_and_see(host, question, at_most, patience).await.0
+    }
+
+    /// The same with the last look.
+    pub(super) async fn wait_and_see(
+        &self,
+        host: &Host,
+        question: Question<'_>,
+        at_most: Duration,
+        patience: Patience,
+    ) -> (Waited, Seen) {
         let begun = tokio::time::Instant::now();
         let mut interrupt = self.run.stop.interrupt.clone();
         loop {
-            let answer = self.ask(host, question).await;
+            let seen = self.look(host).await;
+            let answer = answer(question, &seen);
             if let Answer::Yes(evidence) = answer {
-                return Waited::Yes(evidence);
+                return (Waited::Yes(evidence), seen);
             }
             let pause = self.waits().poll;
             if begun.elapsed() + pause >= at_most {
-                return Waited::Late(answer);
+                return (Waited::Late(answer), seen);
             }
             match patience {
                 Patience::ToTheEnd => sleep(pause).await,
                 Patience::UntilInterrupted => {
                     if timeout(pause, interrupt.wait()).await.is_ok() {
-                        return Waited::Interrupted;
+                        return (Waited::Interrupted, seen);
                     }
                 }
             }
