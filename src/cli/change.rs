@@ -9,8 +9,16 @@ use crate::playbook::{self, Portion};
 use crate::report::Format;
 use crate::upgrade::version::Target;
 
+/// What all commands that change nodes end with.
+macro_rules! exit_codes {
+    () => {
+        "Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
+(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted."
+    };
+}
+
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = concat!("\
 Examples:
   seaworthy run health-sweep                   the same as seaworthy sweep
   seaworthy run playbooks/sysctls.yaml --check --diff
@@ -20,8 +28,7 @@ Examples:
 A word is the name of a built-in playbook (health-sweep, pre-upgrade, flannel, join, reset); a path has a slash in it or ends in
 .yaml. docs/playbooks.md says what a playbook can hold.
 
-Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
-(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+", exit_codes!()))]
 pub struct RunArgs {
     /// A playbook: the name of a built-in one, or a path
     #[arg(required_unless_present = "resume")]
@@ -90,7 +97,7 @@ pub enum FlannelCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = concat!("\
 Examples:
   seaworthy flannel push node07 --check --diff
   seaworthy flannel push --sync                bring all workers to the cluster's configuration
@@ -98,8 +105,7 @@ Examples:
 
 Where flannel's pod can write the file itself, the push is refused and says so: mend the pod, and the file follows.
 
-Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
-(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+", exit_codes!()))]
 pub struct PushArgs {
     /// Only these nodes: names, groups, patterns as with --limit; without any, all but control planes
     #[arg(value_name = "NODE")]
@@ -119,15 +125,14 @@ pub struct PushArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = concat!("\
 Examples:
   seaworthy reset node07 --check               say what would be deleted, and which mounts are kept
   seaworthy reset node07 node08
 
 Groups and patterns are refused here, and so are control planes. A reset cannot be undone.
 
-Exit codes: 0 done, or nothing to do; 2 a node was refused or failed, or --check found something to do; 4 hosts unreachable
-(6 both); 8 the failure budget is spent; 64 wrong usage; 130 interrupted.")]
+", exit_codes!()))]
 pub struct ResetArgs {
     /// The workers, each by its own name
     #[arg(value_name = "NODE", required = true)]
