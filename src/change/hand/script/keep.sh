@@ -1,5 +1,5 @@
-# Copies the paths in the arguments for RUN, and writes down what kind each one is. A copy that is there is whole: it got its
-# name at the end.
+# Copies the paths in the arguments for RUN, and writes down what kind each one is, and at last which directories on the way to
+# them are not there. A copy that is there is whole: it got its name at the end.
 need stat sha256sum cp mv rm sync
 alone
 KEEP=$R/var/lib/seaworthy
@@ -20,12 +20,17 @@ undone() {
   rmdir "$KEEP" 2>/dev/null
   failed "$1" "$2"
 }
-i=0 kinds=
+i=0 kinds= none=
 for p; do
   state "$R$p"
   was=$S
   case $S in
-  absent) kind=absent ;;
+  absent)
+    kind=absent D=${p%/*}
+    while [ -n "$D" ] && [ ! -e "$R$D" ]; do
+      none="${none}nothing - $D
+" D=${D%/*}
+    done ;;
   file*) kind=file ;;
   'other symbolic link') kind=link ;;
   'other directory')
@@ -44,7 +49,7 @@ for p; do
 "
   i=$((i + 1))
 done
-{ printf %s "$kinds" >"$NEW/kinds" && printf %s "$list" >"$NEW/paths"; } 2>/dev/null || undone 'nothing can be kept: the list cannot be written' "$disk"
+{ printf %s "$kinds$none" >"$NEW/kinds" && printf %s "$list" >"$NEW/paths"; } 2>/dev/null || undone 'nothing can be kept: the list cannot be written' "$disk"
 flush_below "$NEW"
 try mv "$NEW" "$KEEP/$RUN" || undone "nothing can be kept: $E" "$disk"
 flush "$KEEP"

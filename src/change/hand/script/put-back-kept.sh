@@ -15,6 +15,11 @@ while read -r kind i p; do
   other\ directory,* | *,directory) ! mounted "$p" || no 'something is mounted there or below' "look at it: findmnt -R $p" ;;
   esac
   now=$S
+  # A directory that something made on its way; what somebody else put there keeps it.
+  if [ $kind = nothing ]; then
+    if rmdir "$F" 2>/dev/null; then flush "$D"; fi
+    continue
+  fi
   if [ $kind = absent ]; then
     if [ "$now" != absent ]; then
       try rm -rf "$F" || no "$E" "$disk"

@@ -15,14 +15,16 @@ async fn files_come_back_with_mode_and_time_and_what_was_absent_goes() {
         node.put(CONF, "a key");
         fs::set_permissions(node.path(CONF), fs::Permissions::from_mode(0o600)).unwrap();
         let old = fs::metadata(node.path(CONF)).unwrap();
-        let paths = [CONF, "/etc/kubernetes/pki", "/etc/kubernetes/bootstrap-kubelet.conf"].map(str::to_owned);
+        let paths = [CONF, "/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/pki", "/etc/new/deep/file"].map(str::to_owned);
         hand.keep(RUN, &paths).await.unwrap();
         let dir = fs::metadata(node.path("/var/lib/seaworthy")).unwrap();
         assert_eq!(dir.mode() & 0o777, 0o700, "{shell:?}");
 
         node.put(CONF, "another key");
         node.put("/etc/kubernetes/pki/ca.crt", "new");
-        node.put("/etc/kubernetes/bootstrap-kubelet.conf", "token");
+        node.put("/var/lib/kubelet/pki/kubelet.crt", "new");
+        node.put("/etc/new/deep/file", "new");
+        node.put("/etc/new/of-another", "stays");
         // A second attempt of the run keeps what was there before the first.
         hand.keep(RUN, &paths).await.unwrap();
         hand.put_back_kept(RUN).await.unwrap();
@@ -30,6 +32,9 @@ async fn files_come_back_with_mode_and_time_and_what_was_absent_goes() {
         assert_eq!(node.get(CONF).as_deref(), Some("a key"));
         assert_eq!((back.mode(), back.uid(), back.mtime()), (old.mode(), old.uid(), old.mtime()));
         assert_eq!(bench.names("/etc/kubernetes"), ["kubelet.conf", "manifests"], "{shell:?}");
+        assert!(!node.path("/var/lib/kubelet/pki").exists(), "{shell:?}");
+        // Directories on the way to a file go as well, unless somebody else uses them.
+        assert_eq!(bench.names("/etc/new"), ["of-another"], "{shell:?}");
 
         hand.forget_kept(RUN).await.unwrap();
         hand.forget_kept(RUN).await.unwrap();
