@@ -104,7 +104,13 @@ fn of_node(playbook: &Playbook, node: &View<'_>) -> Decision {
         match of_step(&turn, step) {
             Ok(Planned::Nothing(why)) => idle.push(why),
             Ok(Planned::Actions(more)) => actions.extend(more),
-            Err(said) => refusals.extend(said),
+            Err(said) => {
+                refusals.extend(said);
+                // What comes after a join is judged by a state that there will not be.
+                if matches!(step, Step::KubeadmJoin { .. }) {
+                    break;
+                }
+            }
         }
     }
     if refusals.is_empty() && actions.is_empty() {
