@@ -100,6 +100,7 @@ pub(crate) fn read(section: &Section) -> Fact<&str> {
         rc::OK => Fact::Known(section.text.as_str()),
         rc::ABSENT => Fact::Absent,
         rc::DENIED => Fact::unknown("permission denied"),
+        rc::TIMEOUT if section.ms == 0 => Fact::unknown("not asked: the probe's time was up"),
         rc::TIMEOUT => Fact::unknown(format!("did not answer in {} s", section.ms.div_ceil(1000))),
         rc::NO_TOOL => Fact::unknown(format!("{} is not installed", tool_of(&section.id))),
         code => {
@@ -307,6 +308,8 @@ mod tests {
         for (code, expected) in cases {
             assert_eq!(read(&section("crictl-info", "", code, "boom\n")), expected);
         }
+        let late = Section { ms: 0, ..section("crictl-info", "", 124, "") };
+        assert_eq!(read(&late), Fact::unknown("not asked: the probe's time was up"));
     }
 
     #[test]
