@@ -8,7 +8,7 @@ use super::{Changed, EIGHT, Legal, broken, change, fleet, go_on, legal, refused,
 use crate::harness::{Lab, busy};
 
 /// The runs of the eight, in this order.
-struct Story {
+pub(super) struct Story {
     /// The token of w5 is gone when it is handed over.
     cut_short: Changed,
     rest: Changed,
@@ -21,7 +21,7 @@ fn join_all(lab: &Lab, more: &[&str]) -> Changed {
 }
 
 /// Told once, after everything that stood in the way was named and healed.
-fn story() -> Option<&'static Story> {
+pub(super) fn story() -> Option<&'static Story> {
     static STORY: LazyLock<Story> = LazyLock::new(|| {
         let lab = fleet().unwrap();
         refused::all(lab);

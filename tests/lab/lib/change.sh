@@ -153,8 +153,13 @@ PERL
 }
 mend_apt_runs() { node_exec "$1" 'systemctl stop somebody; rm /root/apt-get /root/install'; }
 
-# Its host name is that of the control plane, which is Ready.
-break_name_of_another() { node_exec "$1" "hostname $(cat "$state/control-plane"); hostname >/etc/hostname; sed -i '\$s/.*/$(cat "$(node_dir "$1")/address") $(cat "$state/control-plane")/' /etc/hosts"; }
+# Its host name is that of a worker which is Ready.
+break_name_of_another() {
+    local other
+    other=$(on_control_plane "kubectl get nodes --no-headers -l '!node-role.kubernetes.io/master' | awk '\$2 == \"Ready\" {print \$1; exit}'")
+    [ -n "$other" ] || die "no worker is Ready"
+    node_exec "$1" "hostname $other; hostname >/etc/hostname; sed -i '\$s/.*/$(cat "$(node_dir "$1")/address") $other/' /etc/hosts"
+}
 mend_name_of_another() { node_exec "$1" "hostname $1; hostname >/etc/hostname; sed -i '\$s/.*/$(cat "$(node_dir "$1")/address") $1/' /etc/hosts"; }
 
 # Where the API should be, somebody else answers: with the same names and the cluster-info of an authority of its own.
@@ -169,7 +174,7 @@ break_ca_of_another() {
         cd /root/impostor
         openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=kubernetes -days 30 \
             -addext "subjectAltName=IP:'"$address"'" 2>/dev/null
-        { printf "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"; sed "s/certificate-authority-data: [A-Za-z0-9+\/=]*/certificate-authority-data: $(base64 -w0 cert.pem | sed "s#/#\\\\/#g")/" /root/cluster-info; } \
+        { printf "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"; sed "s#certificate-authority-data: [A-Za-z0-9+/=]*#certificate-authority-data: $(base64 -w0 cert.pem)#" /root/cluster-info; } \
             >api/v1/namespaces/kube-public/configmaps/cluster-info
         cp api/v1/namespaces/kube-public/configmaps/cluster-info "api/v1/namespaces/kube-public/configmaps/cluster-info?timeout=10s"
         iptables -t nat -A OUTPUT -d '"$address"' -p tcp --dport 6443 -j REDIRECT --to-ports 6444
