@@ -80,7 +80,7 @@ impl Driver<'_, '_> {
     }
 
     /// Deletes what tokens the run has left: by the journal and by their descriptions. The words for each that could not be.
-    async fn delete_tokens(&self) -> Vec<String> {
+    pub(super) async fn delete_tokens(&self) -> Vec<String> {
         let noted = self.ctx.journal.tokens();
         let mut ids: Vec<String> =
             noted.into_iter().filter(|token| token.node == self.ctx.node).map(|token| token.id).collect();

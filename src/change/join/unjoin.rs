@@ -39,7 +39,7 @@ impl Driver<'_, '_> {
             evidence.push(format!("there is no Node {} any more", self.join.node_name));
         }
         evidence.extend(pods);
-        evidence.extend(self.delete_token_of_node().await);
+        evidence.extend(self.delete_tokens().await);
         Ok(Outcome::Done { evidence })
     }
 
@@ -82,13 +82,5 @@ impl Driver<'_, '_> {
         let ran = self.worker.run(STOP_PODS, DEADLINE).await.map_err(|error| of_hand(&error))?;
         let words = "the containers of its pods run on until they are removed or it reboots: the node has no crictl";
         Ok(ran.stdout.contains("no crictl").then(|| words.to_owned()))
-    }
-
-    async fn delete_token_of_node(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        for token in self.ctx.journal.tokens().into_iter().filter(|token| token.node == self.ctx.node) {
-            left.extend(self.delete_token(&token.id).await);
-        }
-        left
     }
 }

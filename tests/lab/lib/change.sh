@@ -202,5 +202,5 @@ break_ssh_cut() { node_exec "$1" 'iptables -I INPUT -p tcp --dport 22 -j DROP; i
 mend_ssh_cut() { node_exec "$1" 'iptables -D INPUT -p tcp --dport 22 -j DROP; iptables -D OUTPUT -p tcp --sport 22 -j DROP'; }
 
 # Every session ends at once, as when sshd's children are killed; the next login works.
-break_ssh_hung_up() { node_exec "$1" 'for session in $(pgrep -f "^sshd: "); do [ "$(cat /proc/$session/comm)" != sshd ] || [ "$session" = "$(systemctl show -P MainPID ssh)" ] || kill -KILL "$session"; done'; }
+break_ssh_hung_up() { node_exec "$1" 'for session in $(pgrep -f "^sshd: "); do [ "$(cat /proc/$session/comm)" != sshd ] || [ "$session" = "$(systemctl show -P MainPID ssh)" ] || kill -KILL "$session" 2>/dev/null || :; done'; }
 mend_ssh_hung_up() { :; }

@@ -114,6 +114,8 @@ async fn a_join_is_taken_back_unless_pods_would_be_lost() {
     assert!(stage.worker().get("/etc/kubernetes/kubelet.conf").is_some());
 
     fs::write(master.path("/").parent().unwrap().join("stubs/kubectl"), kubectl).unwrap();
+    // One that was made in the moment in which the run was killed.
+    fs::write(stage.fleet.shared("tokens"), format!("abcdef.0123456789abcdef 15m seaworthy {RUN} w1\n")).unwrap();
     let (outcome, told) = stage.go(What::Unjoin, &stage.join(), NOTHING).await;
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     stage.assert_as_before(&before);
