@@ -1,6 +1,7 @@
 //! Whatever happens in the middle of a run, a node ends in one of two legal states, and nothing of the run stays on it.
 //!
 //! The run is hit at one moment after the other until it ends before the next moment comes: so its steps are not counted here.
+//! That takes longer than everything else together, so only every third moment has its turn unless `SEAWORTHY_LAB_CHANGES=all`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -147,6 +148,11 @@ struct Hit {
     told: String,
 }
 
+/// From one moment to the next.
+fn stride() -> usize {
+    if std::env::var_os("SEAWORTHY_LAB_CHANGES").is_some_and(|asked| asked == "all") { 1 } else { 3 }
+}
+
 /// Moments in turn until one never comes; each node of `nodes` takes the next one.
 fn every_moment(lab: &'static Lab, nodes: usize, blow: Blow, moment: impl Fn(usize) -> Moment + Sync) {
     let (next, over) = (AtomicUsize::new(1), AtomicBool::new(false));
@@ -155,7 +161,7 @@ fn every_moment(lab: &'static Lab, nodes: usize, blow: Blow, moment: impl Fn(usi
             scope.spawn(|| {
                 let taken = take(lab);
                 while !over.load(Ordering::SeqCst) {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let number = next.fetch_add(stride(), Ordering::SeqCst);
                     if !join_and_hit(lab, taken.node, blow, moment(number), number % 2 == 0) {
                         over.store(true, Ordering::SeqCst);
                     }
@@ -219,8 +225,8 @@ fn a_push_is_hit_at_every_line_of_its_journal() {
     let seed = pushed::take_seed(lab);
     let node = seed.taken.node;
     let file = || lab.exec(node, &format!("ls {} 2>/dev/null || true", pushed::FILE));
-    for number in 1.. {
-        let blow = if number % 3 == 0 { Blow::Reboot } else { Blow::Killed };
+    for number in (1..).step_by(stride()) {
+        let blow = if number % 4 == 0 { Blow::Reboot } else { Blow::Killed };
         let Some(hit) = hit(lab, node, PUSH, blow, Moment::Line(number), number % 2 == 0) else {
             assert!(number > 3, "the run was over before anything could happen to it");
             break;
