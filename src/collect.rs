@@ -55,6 +55,14 @@ pub enum Way {
 }
 
 impl Host {
+    /// The jump host that it shares with others, nearest to this machine; `None` for a host that is reached directly.
+    pub fn gate(&self) -> Option<String> {
+        match &self.way {
+            Way::Ssh(destination) => destination.hops.first().map(|hop| hop.address()),
+            Way::Local | Way::None(_) => None,
+        }
+    }
+
     fn address(&self) -> String {
         match &self.way {
             Way::Local => "local".to_owned(),

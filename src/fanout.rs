@@ -3,6 +3,7 @@
 //! Knows nothing of SSH: the work on one item is a future. A worker that hangs costs its own place until it is stopped;
 //! one that panics costs its own answer.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Instant;
 
@@ -44,6 +45,20 @@ impl Stop {
             () = expired => Stopped::Deadline,
         }
     }
+}
+
+/// The items with those of each group spread out: the first of every group, then the second of every group, and so on. What
+/// all of a group have to share (a jump host) is then shared by few at a time, and a slow group does not stand before the others.
+pub fn in_turn<T, K: Ord>(items: Vec<T>, group: impl Fn(&T) -> K) -> Vec<T> {
+    let mut sizes: BTreeMap<K, usize> = BTreeMap::new();
+    let place = |item: T| {
+        let size = sizes.entry(group(&item)).or_default();
+        *size += 1;
+        (*size, item)
+    };
+    let mut placed: Vec<(usize, T)> = items.into_iter().map(place).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, item)| item).collect()
 }
 
 /// Runs `work` for every item, at most `width` at a time, each as a task of its own. Yields in the order of completion.
@@ -88,6 +103,13 @@ mod tests {
 
     fn never() -> Stop {
         Stop { interrupt: Interrupt::never(), deadline: None }
+    }
+
+    #[test]
+    fn groups_take_turns_and_keep_their_own_order() {
+        let items = vec!["a1", "a2", "a3", "b1", "c1", "c2"];
+        assert_eq!(in_turn(items.clone(), |item| item.chars().next()), ["a1", "b1", "c1", "a2", "c2", "a3"]);
+        assert_eq!(in_turn(items.clone(), |_| ()), items);
     }
 
     #[tokio::test]

@@ -30,8 +30,8 @@ impl Line<'_> {
         let ms = whole_ms(begun.elapsed());
         match result {
             Ok(stream) => (Some(stream), Dial::Open { ms }),
-            Err(NotForwarded::Failed(words)) => (None, Dial::Failed { ms, words }),
-            Err(NotForwarded::Forbidden(words)) => (None, Dial::Forbidden { words }),
+            Err(NotForwarded::Failed(words) | NotForwarded::Unclear(words)) => (None, Dial::Failed { ms, words }),
+            Err(NotForwarded::Forbidden(words) | NotForwarded::NoRoom(words)) => (None, Dial::Forbidden { words }),
             Err(NotForwarded::Silent) => (None, Dial::Silent { ms }),
             Err(NotForwarded::Lost(words)) => (None, Dial::Lost { words }),
         }

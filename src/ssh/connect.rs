@@ -1,7 +1,7 @@
 //! The way to an authenticated session: carrier, handshake, login, each with its own deadline.
 //!
 //! One [`Connector`] serves all hosts of a run: it shares the keys, the agents, the known hosts and the connections to jump
-//! hosts. It never tries anything twice.
+//! hosts. It tries nothing twice but what a jump host has no room for (`bastion`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::agent::Agents;
 use super::algorithms;
 use super::auth::{Login, PENALTY, Progress};
+use super::bastion::{self, Bastion};
+use super::crowd::Place;
 use super::destination::Destination;
 use super::handshake;
 use super::keys::KeyRing;
@@ -70,12 +72,13 @@ pub struct ConnectorOptions {
 #[derive(Debug)]
 pub struct Connector {
     options: ConnectorOptions,
-    bastions: Mutex<HashMap<String, Arc<Bastion>>>,
+    bastions: Mutex<HashMap<String, Arc<Shared>>>,
     /// Addresses that refused a login: sshd may shut them to us for a while.
     refused_logins: Mutex<HashSet<(String, u16)>>,
 }
 
-type Bastion = OnceCell<Result<Arc<Session>, ConnectError>>;
+/// A jump host's one connection, made by whoever needs it first.
+type Shared = OnceCell<Result<Bastion, ConnectError>>;
 
 /// A host that was not reached.
 #[derive(Debug, Clone)]
@@ -90,7 +93,8 @@ pub struct ConnectError {
 /// A byte stream to the host and what must live as long as it.
 struct Carried {
     stream: Box<dyn Carrier>,
-    via: Option<Arc<Session>>,
+    /// The jump host's connection, and the place among those that it carries.
+    via: Option<(Arc<Session>, Place)>,
     child: Option<ProxyChild>,
 }
 
@@ -107,8 +111,8 @@ impl Connector {
     /// Lets jump hosts that failed or were lost be tried anew. Call it between two passes, as when a jump host's key was unknown
     /// and has been approved; without it every host behind gets the first failure again.
     pub fn forget_failed_jump_hosts(&self) {
-        let works = |bastion: &Bastion| match bastion.get() {
-            Some(Ok(session)) => !session.is_closed(),
+        let works = |shared: &Shared| match shared.get() {
+            Some(Ok(bastion)) => !bastion.session.is_closed(),
             Some(Err(_)) => false,
             None => true,
         };
@@ -171,11 +175,11 @@ impl Connector {
     ) -> Result<Carried, ConnectError> {
         let deadline = resolved.connect_timeout.unwrap_or(self.options.deadlines.tcp);
         if !hops.is_empty() {
-            let via = self.bastion(hops).await?;
-            let begun = Instant::now();
-            let opened = via.direct_tcpip(&resolved.host, resolved.port, deadline).await;
-            timings.tcp_ms = Some(millis(begun.elapsed()));
-            return Ok(Carried { stream: Box::new(opened?), via: Some(via), child: None });
+            let bastion = self.bastion(hops).await?;
+            let (opened, took) = bastion.through(&resolved.host, resolved.port, deadline).await;
+            timings.tcp_ms = Some(millis(took));
+            let (stream, place) = opened?;
+            return Ok(Carried { stream: Box::new(stream), via: Some((bastion.session, place)), child: None });
         }
         match &resolved.route {
             Route::Command(command) => {
@@ -220,6 +224,7 @@ impl Connector {
             port: resolved.port,
         };
         let (wire, leash) = Wire::new(carried.stream);
+        let (via, place) = carried.via.unzip();
         let result = timeout(deadline, client::connect_stream(config, wire, verifier)).await;
         timings.kex_ms = Some(millis(begun.elapsed()));
         match result {
@@ -237,7 +242,8 @@ impl Connector {
                     open_deadline: self.options.deadlines.open,
                     timings: Timings::default(),
                     learned,
-                    _via: carried.via,
+                    _via: via,
+                    _place: place,
                     _child: carried.child,
                 })
             }
@@ -281,7 +287,7 @@ impl Connector {
     }
 
     /// The shared connection to the last of these hops, made by whoever needs it first.
-    async fn bastion(&self, hops: &[Arc<Destination>]) -> Result<Arc<Session>, ConnectError> {
+    async fn bastion(&self, hops: &[Arc<Destination>]) -> Result<Bastion, ConnectError> {
         let Some((last, before)) = hops.split_last() else {
             return Err(
                 Failure::new(FailureKind::Settings, "an empty chain of jump hosts", "report this as a bug").into()
@@ -293,7 +299,8 @@ impl Connector {
             Arc::clone(bastions.entry(chain.join(" > ")).or_default())
         };
         let way = if before.is_empty() { last.hops.as_slice() } else { before };
-        let connected = cell.get_or_init(|| async { self.open(last, way).await.map(Arc::new) }).await;
+        let connect = || bastion::patiently(|| self.open(last, way));
+        let connected = cell.get_or_init(|| async { connect().await.map(Bastion::new) }).await;
         connected.clone().map_err(|mut error| {
             let inner = &error.failure;
             let message = if inner.kind == FailureKind::JumpHost {

@@ -5,19 +5,21 @@
 //! - [`known_hosts`]: which keys are known, changed, revoked; learning new ones.
 //! - [`keys`] and [`agents`](Agents): what can sign; [`destination`]: a host with the hosts on the way to it.
 //! - [`connect`], [`session`]: the way to an authenticated session. Inside: `stream`, `wire` and `banner` (bytes), `peer` (what the server
-//!   says of itself), `algorithms`, `handshake`, `offers` and `auth` (the login), `proxy` (`ProxyCommand`).
+//!   says of itself), `algorithms`, `handshake`, `offers` and `auth` (the login), `proxy` (`ProxyCommand`), `bastion` and `crowd` (jump hosts, and how much they carry).
 //! - [`exec`]: one command with its input, output, limits and deadline; `sudo` inside; [`local`]: the same on this machine.
 //! - [`limits`]: open files and how many hosts at once.
 //!
 //! Every failure leaves here as a [`Failure`](crate::failure::Failure). This module knows nothing of probes, facts or Kubernetes,
-//! retries nothing, and prints nothing.
+//! and prints nothing. It tries nothing twice but what a jump host has no room for.
 
 mod agent;
 mod algorithms;
 mod auth;
 mod banner;
+mod bastion;
 pub mod config;
 pub mod connect;
+mod crowd;
 pub mod destination;
 pub mod exec;
 mod handshake;

@@ -7,6 +7,7 @@ use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelOpenFailure, ChannelStream, Disconnect};
 use tokio::time::timeout;
 
+use super::crowd::Place;
 use super::known_hosts::NewKey;
 use super::peer::{Peer, Verifier};
 use super::proxy::ProxyChild;
@@ -32,6 +33,8 @@ pub struct Session {
     pub learned: Option<NewKey>,
     /// The jump host's connection carries this one, and lives as long.
     pub(super) _via: Option<Arc<Session>>,
+    /// Its place among those that this jump host carries.
+    pub(super) _place: Option<Place>,
     pub(super) _child: Option<ProxyChild>,
 }
 
@@ -71,6 +74,7 @@ impl Session {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
                 let words = self.words_on(&reason).await;
+                let words = words.unwrap_or_else(|| reason.description().to_lowercase());
                 Err(Failure::new(
                     FailureKind::Channel,
                     format!("the server refused to open a channel: {words}"),
@@ -88,8 +92,12 @@ impl Session {
             Ok(Ok(channel)) => Ok(channel.into_stream()),
             Err(_) => Err(NotForwarded::Silent),
             Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
-                let words = self.words_on(&reason).await;
+                let said = self.words_on(&reason).await;
+                let clear = said.is_some();
+                let words = said.unwrap_or_else(|| reason.description().to_lowercase());
                 Err(match reason {
+                    ChannelOpenFailure::ConnectFailed if !clear => NotForwarded::Unclear(words),
+                    ChannelOpenFailure::ResourceShortage => NotForwarded::NoRoom(words),
                     ChannelOpenFailure::ConnectFailed => NotForwarded::Failed(words),
                     _ => NotForwarded::Forbidden(words),
                 })
@@ -104,35 +112,11 @@ impl Session {
         self.peer.forget_refusals();
     }
 
-    /// [`Self::forward`] for the connection that goes on through this host.
-    pub async fn direct_tcpip(&self, host: &str, port: u16, deadline: Duration) -> Result<ChannelStream<Msg>, Failure> {
-        let name = &self.name;
-        self.forward(host, port, deadline).await.map_err(|refused| match refused {
-            NotForwarded::Silent => {
-                let message = format!("{host}:{port} did not answer {name} within {}", seconds(deadline));
-                Failure::new(
-                    FailureKind::TcpTimeout,
-                    message,
-                    format!("check that the host is up, as seen from {name}"),
-                )
-            }
-            NotForwarded::Lost(how) => {
-                let message = format!("the connection to {name} was lost: {how}");
-                Failure::new(FailureKind::JumpHost, message, "run the hosts behind it again")
-            }
-            NotForwarded::Failed(words) => cannot_connect(name, host, port, &words),
-            NotForwarded::Forbidden(words) => {
-                let message = format!("the jump host {name} refuses to forward to {host}:{port}: {words}");
-                let next = format!("allow it in {name}'s sshd_config (AllowTcpForwarding, PermitOpen)");
-                Failure::new(FailureKind::JumpHost, message, next)
-            }
-        })
-    }
-
-    async fn words_on(&self, reason: &ChannelOpenFailure) -> String {
+    /// The server's words on a refusal, or those of its reason when it has none. `None` when it cannot be told which are meant.
+    async fn words_on(&self, reason: &ChannelOpenFailure) -> Option<String> {
         let noted = timeout(Duration::from_millis(200), self.peer.refusal(reason)).await;
-        let words = noted.ok().flatten().filter(|words| !words.is_empty());
-        words.unwrap_or_else(|| reason.description().to_lowercase())
+        let words = noted.ok().flatten()?;
+        Some(if words.is_empty() { reason.description().to_lowercase() } else { words })
     }
 }
 
@@ -147,45 +131,14 @@ pub(super) fn lost(peer: &Peer) -> Failure {
 pub enum NotForwarded {
     /// It tried, and this is what its C library said.
     Failed(String),
+    /// The same, but several were refused at the same moment, and which words are about this one cannot be told.
+    Unclear(String),
     /// It does not forward, or not there.
     Forbidden(String),
+    /// It carries as much as it can.
+    NoRoom(String),
     /// No answer within the deadline.
     Silent,
     /// The connection to the host itself ended.
     Lost(String),
-}
-
-/// sshd reports why it could not connect further in the words of the C library.
-fn cannot_connect(name: &str, host: &str, port: u16, words: &str) -> Failure {
-    let lower = words.to_lowercase();
-    let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
-    let seen_from = format!("check it from {name}: nc -vz {host} {port}");
-    let kind = if says(&["refused"]) {
-        FailureKind::Refused
-    } else if says(&["timed out"]) {
-        FailureKind::TcpTimeout
-    } else if says(&["not known", "resolve", "no address", "name resolution"]) {
-        FailureKind::Dns
-    } else {
-        FailureKind::NoRoute
-    };
-    Failure::new(kind, format!("{name} cannot connect to {host}:{port}: {lower}"), seen_from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_far_side_of_a_jump_host_has_its_own_kinds() {
-        for (words, kind) in [
-            ("Connection refused", FailureKind::Refused),
-            ("Connection timed out", FailureKind::TcpTimeout),
-            ("No route to host", FailureKind::NoRoute),
-            ("Name or service not known", FailureKind::Dns),
-            ("connect failed", FailureKind::NoRoute),
-        ] {
-            assert_eq!(cannot_connect("b", "h", 22, words).kind, kind, "{words}");
-        }
-    }
 }

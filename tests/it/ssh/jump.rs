@@ -49,6 +49,69 @@ async fn twenty_hosts_share_one_connection_to_their_bastion() {
 }
 
 #[tokio::test]
+async fn a_bastion_with_little_room_is_found_out_and_every_host_behind_it_gets_its_turn() {
+    let client = Client::new();
+    let (bastion, target) = (node(&client, Forward::Room(4)).await, node(&client, Forward::Real).await);
+    let hop = Arc::new(Destination::direct(named(&client, &bastion, "bastion")));
+    let destination = behind(named(&client, &target, "node"), vec![hop]);
+    let connector = connector_with(patient(), &destination.connections(), None);
+    let hosts = join_all((0..24).map(|_| async {
+        let session = connector.connect(&destination).await.unwrap();
+        let outcome = session.exec(request("echo here", b"")).await;
+        session.close().await;
+        outcome.stdout
+    }));
+    assert!(hosts.await.iter().all(|said| said == b"here\n"));
+    assert_eq!(Seen::count(&bastion.seen.connections), 1);
+    assert_eq!(Seen::count(&bastion.seen.most_forwards), 4);
+    // The first rush, and now and then one more that is tried: far fewer than if all had gone on asking.
+    let refused = Seen::count(&bastion.seen.no_room);
+    assert!((1..=60).contains(&refused), "{refused} refusals");
+}
+
+#[tokio::test]
+async fn a_bastion_without_any_room_is_given_up_by_name() {
+    let client = Client::new();
+    let (bastion, target) = (node(&client, Forward::Room(0)).await, node(&client, Forward::Real).await);
+    let hop = Arc::new(Destination::direct(named(&client, &bastion, "bastion")));
+    let destination = behind(named(&client, &target, "node"), vec![hop]);
+    let connector = connector_with(patient(), &destination.connections(), None);
+    let failure = connector.connect(&destination).await.unwrap_err().failure;
+    assert_eq!(failure.kind, FailureKind::JumpHost);
+    assert!(
+        failure.message.starts_with("the jump host bastion has no room for a connection to 127.0.0.1:"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn a_bastion_that_drops_connections_at_first_is_tried_again_by_one_for_all() {
+    let client = Client::new();
+    let keys = vec![client.key.public_key().clone()];
+    let bastion = server::start(Behaviour { keys: keys.clone(), drop_first: 3, ..Behaviour::default() }).await;
+    let target = node(&client, Forward::Real).await;
+    let hop = Arc::new(Destination::direct(named(&client, &bastion, "bastion")));
+    let destination = behind(named(&client, &target, "node"), vec![hop]);
+    let connector = connector_with(patient(), &destination.connections(), None);
+    for session in join_all((0..5).map(|_| connector.connect(&destination))).await {
+        session.unwrap().close().await;
+    }
+    assert_eq!(Seen::count(&bastion.seen.connections), 4);
+
+    // For ever: no host behind it is tried on its own.
+    let bastion = server::start(Behaviour { keys, drop_first: usize::MAX, ..Behaviour::default() }).await;
+    let hop = Arc::new(Destination::direct(named(&client, &bastion, "bastion")));
+    let destination = behind(named(&client, &target, "node"), vec![hop]);
+    let connector = connector_with(patient(), &destination.connections(), None);
+    for result in join_all((0..5).map(|_| connector.connect(&destination))).await {
+        let failure = result.unwrap_err().failure;
+        assert_eq!(failure.kind, FailureKind::JumpHost);
+        assert!(failure.message.contains("6 times"), "{failure}");
+    }
+    assert_eq!(Seen::count(&bastion.seen.connections), 6);
+}
+
+#[tokio::test]
 async fn a_chain_leads_through_every_hop() {
     let client = Client::new();
     let (outer, inner, target) =

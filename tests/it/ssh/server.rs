@@ -33,6 +33,8 @@ pub(super) struct Behaviour {
     pub silent_in_auth: bool,
     pub max_attempts: usize,
     pub max_sessions: usize,
+    /// So many connections are dropped at first, as sshd's `MaxStartups` does.
+    pub drop_first: usize,
     pub exec: Exec,
     pub forward: Forward,
     pub preferred: Option<russh::Preferred>,
@@ -62,6 +64,8 @@ pub(super) enum Step {
 #[derive(Clone)]
 pub(super) enum Forward {
     Real,
+    /// So many at once, and no more.
+    Room(usize),
     Fail(ChannelOpenFailure),
     Never,
 }
@@ -81,6 +85,7 @@ impl Default for Behaviour {
             silent_in_auth: false,
             max_attempts: 10,
             max_sessions: 10,
+            drop_first: 0,
             exec: Exec::Run(None),
             forward: Forward::Real,
             preferred: None,
@@ -97,6 +102,10 @@ pub(super) struct Seen {
     pub passwords: AtomicUsize,
     pub signals: AtomicUsize,
     pub channels_closed: AtomicUsize,
+    /// Connections that are forwarded now, the most that there were at once, and those for which there was no room.
+    pub forwards: AtomicUsize,
+    pub most_forwards: AtomicUsize,
+    pub no_room: AtomicUsize,
 }
 
 impl Seen {
@@ -137,7 +146,9 @@ pub(super) async fn start(behaviour: Behaviour) -> Server {
         let seen = Arc::clone(&seen);
         async move {
             while let Ok((stream, _)) = listener.accept().await {
-                seen.connections.fetch_add(1, Ordering::SeqCst);
+                if seen.connections.fetch_add(1, Ordering::SeqCst) < behaviour.drop_first {
+                    continue;
+                }
                 let handler = Peer {
                     behaviour: Arc::clone(&behaviour),
                     seen: Arc::clone(&seen),
@@ -283,16 +294,24 @@ impl server::Handler for Peer {
                     drop(reply);
                 });
             }
-            Forward::Real => {
+            Forward::Room(room) if Seen::count(&self.seen.forwards) >= *room => {
+                self.seen.no_room.fetch_add(1, Ordering::SeqCst);
+                reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            }
+            Forward::Real | Forward::Room(_) => {
+                let seen = Arc::clone(&self.seen);
+                let open = seen.forwards.fetch_add(1, Ordering::SeqCst) + 1;
+                seen.most_forwards.fetch_max(open, Ordering::SeqCst);
                 let place = (host.to_owned(), u16::try_from(port).unwrap());
                 tokio::spawn(async move {
-                    let Ok(mut far) = TcpStream::connect(place).await else {
+                    if let Ok(mut far) = TcpStream::connect(place).await {
+                        reply.accept().await;
+                        let mut near = channel.into_stream();
+                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    } else {
                         reply.reject(ChannelOpenFailure::ConnectFailed).await;
-                        return;
-                    };
-                    reply.accept().await;
-                    let mut near = channel.into_stream();
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    }
+                    seen.forwards.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         }
