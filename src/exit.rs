@@ -72,6 +72,15 @@ impl ExitCode {
         }
     }
 
+    /// What `--exit-zero` makes of it: what was found is no failure of the run; what kept the run from doing its part is.
+    #[must_use]
+    pub const fn without_findings(self) -> Self {
+        match self {
+            Self::Problems | Self::Unreachable | Self::ProblemsAndUnreachable => Self::Ok,
+            Self::Ok | Self::OwnError | Self::BudgetSpent | Self::Usage | Self::Interrupted => self,
+        }
+    }
+
     const fn weight(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -121,6 +130,11 @@ mod tests {
         for (counts, expected) in cases {
             assert_eq!(ExitCode::from_counts(&counts), expected, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn without_findings_only_own_failures_are_left() {
+        assert_eq!(ExitCode::ALL.map(|code| code.without_findings().code()), [0, 1, 0, 0, 0, 8, 64, 130]);
     }
 
     #[test]

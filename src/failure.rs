@@ -64,6 +64,8 @@ pub enum FailureKind {
     RunDeadline,
     /// The user interrupted the run before this host was done.
     Interrupted,
+    /// The shard that this host belongs to is not among the merged runs.
+    ShardMissing,
     /// This machine could not do its part (open files, disk, memory).
     Local,
 }
@@ -109,7 +111,7 @@ pub enum Layer {
 
 impl FailureKind {
     /// Every kind, in the order of the way to the host.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Settings,
         Self::Key,
         Self::Dns,
@@ -136,6 +138,7 @@ impl FailureKind {
         Self::Protocol,
         Self::RunDeadline,
         Self::Interrupted,
+        Self::ShardMissing,
         Self::Local,
     ];
 
@@ -152,7 +155,7 @@ impl FailureKind {
             Self::Channel => Layer::Channel,
             Self::SudoPassword | Self::SudoDenied => Layer::Sudo,
             Self::ExecTimeout | Self::ConnectionLost | Self::OutputLimit | Self::Protocol => Layer::Exec,
-            Self::RunDeadline | Self::Interrupted | Self::Local => Layer::Run,
+            Self::RunDeadline | Self::Interrupted | Self::ShardMissing | Self::Local => Layer::Run,
         }
     }
 
@@ -185,6 +188,7 @@ impl FailureKind {
             Self::Protocol => "protocol",
             Self::RunDeadline => "run-deadline",
             Self::Interrupted => "interrupted",
+            Self::ShardMissing => "shard-missing",
             Self::Local => "local",
         }
     }
@@ -220,6 +224,7 @@ impl FailureKind {
             Self::Protocol => "no usable answer",
             Self::RunDeadline => "the run's deadline passed",
             Self::Interrupted => "interrupted",
+            Self::ShardMissing => "its shard is missing",
             Self::Local => "this machine failed",
         }
     }

@@ -6,6 +6,8 @@
 //!     hosts/<name>.json   one record per host, renamed into place when it is whole
 //! ```
 //!
+//! The run of one shard lies in a directory like any other; [`merge`] makes one run of all of them.
+//!
 //! A crash, a full disk or a second Ctrl-C loses at most the hosts that were still on the way: [`Saved::load`] names them.
 //! This module knows nothing of SSH and judges nothing.
 
@@ -19,12 +21,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::record::Record;
+use crate::shard::Shard;
 use crate::target::Role;
 use crate::upgrade::version::Target;
 
+pub mod merge;
 mod saved;
 
-pub use saved::{Saved, find, list, unread};
+pub use saved::{Saved, find, is_shard, list, unread};
 
 /// The version of `run.json`; a reader refuses a newer one.
 pub const RUN_SCHEMA: u32 = 1;
@@ -53,6 +57,19 @@ pub struct RunFile {
     /// The version to upgrade to that the nodes were measured by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// Set when `hosts` are only one part of those that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// Which part of a sweep a run is, and all that must be the same in the other parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    pub shard: Shard,
+    /// [`probe::fingerprint`](crate::probe::fingerprint) of the program that made it.
+    pub probe: String,
+    /// The hosts of all parts, in the inventory's order: what is missing when a part is, and how they are put in order again.
+    pub whole: Vec<PlannedHost>,
 }
 
 impl RunFile {
@@ -69,6 +86,7 @@ impl RunFile {
             hosts,
             sources,
             target: None,
+            part: None,
         }
     }
 }
@@ -324,6 +342,7 @@ mod tests {
             hosts: vec![],
             sources: vec![],
             target: None,
+            part: None,
         };
         fs::write(directory.path().join("run.json"), serde_json::to_string(&run).unwrap()).unwrap();
         assert!(matches!(Saved::load(directory.path()), Err(RunError::Newer { .. })));

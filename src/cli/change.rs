@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{BoundsArgs, ChecksArgs, ConnectionArgs, HostsArgs, RunDirArgs};
+use super::{BoundsArgs, ChecksArgs, ConnectionArgs, HostsArgs, OutcomeArgs, RunDirArgs, ShardArgs};
 use crate::playbook::{self, Portion};
 use crate::report::Format;
 use crate::upgrade::version::Target;
@@ -37,7 +37,7 @@ pub struct RunArgs {
     #[arg(value_name = "NODE")]
     pub nodes: Vec<String>,
     /// Go on with a run that was cut off: its id or the beginning of one, its directory, or `last`
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["playbook", "nodes", "diff", "canary", "batches", "max_failed", "ignore_preflight", "attempts"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["playbook", "nodes", "diff", "canary", "batches", "max_failed", "ignore_preflight", "attempts", "shard", "exit_zero"])]
     pub resume: Option<String>,
     /// Measure the nodes by this version of Kubernetes, in a playbook that only looks
     #[arg(long, value_name = "VERSION", conflicts_with = "resume")]
@@ -51,6 +51,10 @@ pub struct RunArgs {
     pub join: JoinOptions,
     #[command(flatten)]
     pub around: AroundArgs,
+    #[command(flatten)]
+    pub shard: ShardArgs,
+    #[command(flatten)]
+    pub outcome: OutcomeArgs,
     /// Keep nothing of a run that only looks
     #[arg(long)]
     pub no_save: bool,

@@ -212,7 +212,7 @@ struct Order {
 
 impl Order {
     async fn carry_out(mut self, work: &mut Work<'_>) -> anyhow::Result<ExitCode> {
-        let mut records = sweep::read(&mut work.fleet, self.writer.as_ref(), &work.events).await;
+        let mut records = sweep::read(&mut work.fleet, self.writer.as_ref(), &work.events).await.records;
         if work.interrupt.has_fired() {
             self.finish(work);
             return Ok(ExitCode::Interrupted);
@@ -384,7 +384,7 @@ impl Work<'_> {
                 None
             }
         };
-        let records = sweep::read(&mut self.fleet, writer.as_ref(), &self.events).await;
+        let records = sweep::read(&mut self.fleet, writer.as_ref(), &self.events).await.records;
         file = writer.as_ref().map_or(file, |writer| writer.file().clone());
         file.duration_ms = Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         if let Some(Err(error)) = writer.map(|writer| writer.finish(&file)) {

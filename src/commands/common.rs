@@ -172,6 +172,8 @@ impl Bounds {
 pub(super) struct Planned {
     pub(super) host: PlannedHost,
     pub(super) target: Result<Target, Failure>,
+    /// It is another shard's to read.
+    pub(super) elsewhere: bool,
 }
 
 /// The chosen hosts with their settings. One that cannot be used keeps its failure.
@@ -183,6 +185,7 @@ pub(super) fn plan(inventory: &Inventory, hosts: &[HostId], overrides: &Override
             role: inventory.role(*host),
         },
         target: inventory.target(*host, overrides),
+        elsewhere: false,
     };
     hosts.iter().map(plan).collect()
 }
@@ -207,8 +210,20 @@ pub(super) async fn prepare(
 ) -> anyhow::Result<Fleet> {
     let destinations = Destinations::new(Resolver::new(crate::ssh::config::Environment::from_process()));
     let mut hosts = Vec::with_capacity(planned.len());
-    for Planned { host, target } in planned {
-        hosts.push(resolve(host, target, &destinations).await);
+    // Of all shards, so that each of them guesses the same.
+    let mut control_plane = None;
+    for Planned { host, target, elsewhere } in planned {
+        let guide = control_plane.is_none() && host.role == Some(Role::ControlPlane);
+        if elsewhere && !guide {
+            continue;
+        }
+        let host = resolve(host, target, &destinations).await;
+        if guide {
+            control_plane = dialled(&host);
+        }
+        if !elsewhere {
+            hosts.push(host);
+        }
     }
     for warning in destinations.resolver().take_warnings() {
         events.send(Event::Warning(warning));
@@ -236,7 +251,7 @@ pub(super) async fn prepare(
         learned: Mutex::default(),
         passwords: PasswordGate::default(),
         visitor: Visitor::new(crate::reach::Bounds::default()),
-        control_plane: control_plane(&hosts),
+        control_plane,
         waiting: Mutex::default(),
     };
     let (mut interrupted, told) = (interrupt.clone(), events.clone());
@@ -248,12 +263,12 @@ pub(super) async fn prepare(
     Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, learner })
 }
 
-/// What is dialled for the first control plane: as good a guess as there is at where the API is.
-fn control_plane(hosts: &[Host]) -> Option<String> {
-    hosts.iter().filter(|host| host.target.role == Some(Role::ControlPlane)).find_map(|host| match &host.way {
+/// What is dialled for a host. For the first control plane it is as good a guess as there is at where the API is.
+fn dialled(host: &Host) -> Option<String> {
+    match &host.way {
         Way::Ssh(destination) => Some(destination.resolved.host.clone()),
         Way::Local | Way::None(_) => None,
-    })
+    }
 }
 
 async fn resolve(host: PlannedHost, target: Result<Target, Failure>, destinations: &Destinations) -> Host {

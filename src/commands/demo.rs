@@ -49,6 +49,7 @@ pub(super) fn run(
     )?;
     let sweep = Sweep {
         planned: common::plan(&chosen.inventory, &chosen.hosts, &Overrides::default()),
+        shard: None,
         bounds: Bounds {
             deadlines: Deadlines::default(),
             host: HOST_DEADLINE,

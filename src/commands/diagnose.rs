@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::common::{self, Bounds, UsageError};
-use super::sweep::{Show, Sweep, select};
-use super::{Context, hosts, join_log, sweep};
+use super::kept::select;
+use super::sweep::{Show, Sweep};
+use super::{Context, hosts, join_log, kept, sweep};
 use crate::cli::{DiagnoseArgs, DiagnoseFormat};
 use crate::diagnose::join_log::JoinLog;
 use crate::exit::ExitCode;
@@ -39,7 +40,7 @@ pub(super) fn run(
     let config = hosts::configuration(context.environment)?;
     if let Some(wanted) = &args.from {
         let runs = common::runs_directory(None, &config.config, context.environment).unwrap_or_default();
-        let (mut run, records) = sweep::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
+        let (mut run, records) = kept::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
         run.target = None;
         let named = select(&run, &args.nodes, context)?;
         refuse_many(&named, log.as_ref())?;
@@ -55,6 +56,7 @@ pub(super) fn run(
     let sweep = Sweep {
         purpose: sweep::Purpose::Sweep,
         planned: common::plan(&chosen.inventory, &read, &overrides),
+        shard: None,
         bounds: Bounds::new(&args.bounds, &config.config),
         keep: None,
         sources: chosen.sources,

@@ -73,7 +73,10 @@ struct Document<'i> {
 
 pub(super) fn run(args: &crate::cli::InventoryArgs, context: &Context<'_>) -> anyhow::Result<()> {
     let config = hosts::configuration(context.environment)?;
-    let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
+    let mut chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
+    if let Some(shard) = args.shard.shard {
+        chosen.hosts.retain(|host| shard.owns(chosen.inventory.host_name(*host)));
+    }
     let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
     let text = match &args.show.host {
         Some(name) => explain(&chosen.inventory, chosen.inventory.find(name)?, &overrides, args.show.output),

@@ -20,6 +20,8 @@ mod hosts;
 pub mod inventory;
 mod join;
 mod join_log;
+mod kept;
+mod merge;
 mod opening;
 mod preflight;
 mod reset;
@@ -71,6 +73,7 @@ fn dispatch(
     match command {
         Command::Sweep(args) => return sweep::run(args, sweep::Purpose::Sweep, context, quit),
         Command::Preflight(args) => return preflight::run(args, context, quit),
+        Command::Merge(args) => return merge::run(args, context),
         Command::Exec(args) => return exec::run(args, context, quit),
         Command::Diagnose(args) => return diagnose::run(args, context, quit),
         Command::Run(args) => return run::run(args, context, quit),

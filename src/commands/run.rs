@@ -34,8 +34,21 @@ pub(super) fn run(
             runs: &around.runs,
             no_save: args.no_save,
             output: args.output,
+            shard: args.shard.shard,
+            outcome: args.outcome,
         };
         return sweep::look(opening, reading, purpose(args, playbook)?, &config, context, quit);
+    }
+    if let Some(shard) = args.shard.shard {
+        let message = format!(
+            "the playbook {playbook} changes nodes, and a change has no shards ({shard}): its canary, its batches and its failure \
+             budget are about all of its nodes; choose some with --limit"
+        );
+        return Err(UsageError::new(message).into());
+    }
+    if args.outcome.exit_zero {
+        let message = "--exit-zero is for playbooks that only look: whether a change worked is never passed over";
+        return Err(UsageError::new(message).into());
     }
     if args.to.is_some() {
         let message = format!("--to measures nodes by a version, and the playbook {playbook} changes them");

@@ -6,29 +6,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Context as _;
 use futures::{StreamExt, pin_mut};
 
 use super::common::{self, Bounds, Fleet, Planned, UsageError};
 use super::opening::{Asked, Opening};
-use super::{Context, hosts};
+use super::{Context, hosts, kept};
 use crate::checks::Checks;
-use crate::cli::{BoundsArgs, ConnectionArgs, HostsArgs, Rerun, RunDirArgs, SweepArgs};
+use crate::cli::{BoundsArgs, ConnectionArgs, OutcomeArgs, RunDirArgs, SweepArgs};
 use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::config;
 use crate::exit::ExitCode;
-use crate::fanout::{Stop, fan_out};
+use crate::fanout::{Stop, fan_out, in_turn};
 use crate::fleet;
 use crate::interrupt::Interrupt;
-use crate::inventory::limit::Limit;
-use crate::inventory::model::Inventory;
 use crate::playbook::load::{HEALTH_SWEEP, PRE_UPGRADE};
-use crate::probe::ScriptOptions;
+use crate::probe::{self, ScriptOptions};
 use crate::record::Record;
-use crate::report::model::{Outcome, Report};
+use crate::report::model::Report;
 use crate::report::style::Style;
 use crate::report::{self, Format};
-use crate::run::{self, PlannedHost, RunFile, Saved, Writer};
+use crate::run::{self, Part, PlannedHost, RunFile, Writer};
+use crate::shard::Shard;
 use crate::ssh::UnknownKey;
 use crate::ssh::known_hosts::{KnownHosts, Learned};
 use crate::ui::{Event, Events};
@@ -84,9 +82,11 @@ pub(super) fn run(
         let runs = runs().unwrap_or_default();
         // Any run will do for a preflight, also one that was made for another target.
         let command = if purpose == Purpose::Sweep { Some("sweep") } else { None };
-        return replay(&run::find(&runs, wanted, command)?, args, purpose, context, show);
+        let kept = kept::load(&run::find(&runs, wanted, command)?, &args.hosts, context)?;
+        let code = kept::show(kept, purpose, &args.checks, show, context)?;
+        return Ok(args.outcome.of(code));
     }
-    let earlier = args.rerun.map(|which| earlier(&runs()?, which, args)).transpose()?;
+    let earlier = args.rerun.map(|which| kept::earlier(&runs()?, which, &args.checks)).transpose()?;
     let remembered = earlier.as_ref().map(|earlier| earlier.sources.as_slice()).unwrap_or_default();
     let asked = Asked { playbook: purpose.playbook(), nodes: &[], hosts: &args.hosts, checks: &args.checks };
     let mut opening = Opening::new(asked, remembered, &config, context)?;
@@ -108,6 +108,8 @@ pub(super) fn run(
         runs: &args.keep.runs,
         no_save: args.keep.no_save,
         output: args.output,
+        shard: args.shard.shard,
+        outcome: args.outcome,
     };
     look(opening, reading, purpose, &config, context, quit)
 }
@@ -120,6 +122,8 @@ pub(super) struct Reading<'a> {
     pub(super) runs: &'a RunDirArgs,
     pub(super) no_save: bool,
     pub(super) output: Format,
+    pub(super) shard: Option<Shard>,
+    pub(super) outcome: OutcomeArgs,
 }
 
 /// Runs a playbook that only looks.
@@ -132,6 +136,11 @@ pub(super) fn look(
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let overrides = hosts::overrides(reading.connection, context.matches, config, context.environment)?;
+    if let (Some(shard), true) = (reading.shard, reading.no_save) {
+        let message =
+            format!("--no-save keeps nothing of shard {shard}, and there would be nothing to merge; leave it out");
+        return Err(UsageError::new(message).into());
+    }
     let keep = if reading.no_save {
         None
     } else {
@@ -139,6 +148,7 @@ pub(super) fn look(
     };
     let sweep = Sweep {
         planned: common::plan(&opening.inventory, &opening.hosts, &overrides),
+        shard: reading.shard,
         bounds: Bounds::new(reading.bounds, &config.config),
         keep: keep.as_deref(),
         sources: opening.sources,
@@ -147,7 +157,7 @@ pub(super) fn look(
         purpose,
         show: Show { format: reading.output, style: common::style(context.terminal, context.environment) },
     };
-    sweep.run(context, quit)
+    Ok(reading.outcome.of(sweep.run(context, quit)?))
 }
 
 /// How the result is printed.
@@ -160,6 +170,8 @@ pub(super) struct Show {
 /// A sweep that is ready to go; also what `demo` does.
 pub(super) struct Sweep<'s> {
     pub(super) planned: Vec<Planned>,
+    /// The part of them that is read.
+    pub(super) shard: Option<Shard>,
     pub(super) bounds: Bounds,
     /// The directory of runs; `None` to keep nothing.
     pub(super) keep: Option<&'s Path>,
@@ -175,7 +187,7 @@ impl Sweep<'_> {
         let (show, swept) = (self.show, self.collect(context, quit)?);
         let report = fleet::report(&swept.run, &swept.records, &swept.checks);
         show.print(&report, &swept.records, &swept.checks, context)?;
-        Ok(swept.end(&report, context))
+        swept.end(&report, context)
     }
 
     /// Reads all nodes, and keeps what they said.
@@ -185,9 +197,15 @@ impl Sweep<'_> {
         for warning in self.warnings {
             events.send(Event::Warning(warning));
         }
-        let hosts: Vec<PlannedHost> = self.planned.iter().map(|planned| planned.host.clone()).collect();
-        let mut run_file = RunFile::new(self.purpose.command(), started.0, hosts, self.sources);
+        let mut planned = self.planned;
+        let whole: Vec<PlannedHost> = planned.iter().map(|planned| planned.host.clone()).collect();
+        if let Some(shard) = self.shard {
+            planned.iter_mut().for_each(|planned| planned.elsewhere = !shard.owns(&planned.host.name));
+        }
+        let own = planned.iter().filter(|planned| !planned.elsewhere).map(|planned| planned.host.clone()).collect();
+        let mut run_file = RunFile::new(self.purpose.command(), started.0, own, self.sources);
         run_file.target = self.purpose.target();
+        run_file.part = self.shard.map(|shard| Part { shard, probe: probe::fingerprint(), whole });
         let writer = self.keep.and_then(|runs| match Writer::create(runs, run_file.clone()) {
             Ok(writer) => Some(writer),
             Err(error) => {
@@ -199,13 +217,13 @@ impl Sweep<'_> {
         let outcome = runtime.block_on(async {
             let interrupt = Interrupt::listen(quit);
             let mut fleet =
-                common::prepare(self.planned, self.bounds, context.environment, interrupt.clone(), &events).await?;
+                common::prepare(planned, self.bounds, context.environment, interrupt.clone(), &events).await?;
             let records = read(&mut fleet, writer.as_ref(), &events).await;
             anyhow::Ok((records, interrupt.has_fired()))
         });
         // Whatever still hangs (a resolver that never answers) must not hold up the end.
         runtime.shutdown_background();
-        let (records, interrupted) = outcome?;
+        let (Read { records, lost }, interrupted) = outcome?;
         let mut run_file = writer.as_ref().map_or(run_file, |writer| writer.file().clone());
         let duration = started.1.elapsed();
         run_file.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
@@ -215,7 +233,7 @@ impl Sweep<'_> {
         }
         common::end_display(display);
         let kept = kept.and_then(|(directory, kept)| kept.is_ok().then_some(directory));
-        Ok(Swept { run: run_file, records, checks: self.checks, interrupted, kept })
+        Ok(Swept { run: run_file, records, checks: self.checks, interrupted, kept, lost })
     }
 }
 
@@ -226,52 +244,75 @@ pub(super) struct Swept {
     pub(super) checks: Checks,
     pub(super) interrupted: bool,
     kept: Option<PathBuf>,
+    /// Records that could not be written.
+    lost: usize,
 }
 
 impl Swept {
-    /// Says where the run is kept, and what it amounts to.
-    pub(super) fn end(self, report: &Report, context: &Context<'_>) -> ExitCode {
-        if let Some(directory) = self.kept.filter(|_| !context.terminal.quiet) {
-            let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
+    /// Says where the run is kept, and what it amounts to. A shard that is not kept whole was read for nothing.
+    pub(super) fn end(self, report: &Report, context: &Context<'_>) -> anyhow::Result<ExitCode> {
+        let part = self.run.part.as_ref().map(|part| part.shard);
+        if let Some(directory) = self.kept.as_ref().filter(|_| !context.terminal.quiet) {
+            let next = part.map_or_else(
+                || "print it again with --from last".to_owned(),
+                |shard| format!("shard {shard}; put all of them together with seaworthy merge"),
+            );
+            let _ = writeln!(io::stderr(), "kept in {} ({next})", directory.display());
         }
-        if self.interrupted { ExitCode::Interrupted } else { exit_code(report) }
+        if self.interrupted {
+            return Ok(ExitCode::Interrupted);
+        }
+        if let (Some(shard), false) = (part, self.kept.is_some() && self.lost == 0) {
+            anyhow::bail!("shard {shard} was read but not kept, so there is nothing to merge; run it again");
+        }
+        Ok(exit_code(report))
     }
 }
 
-fn exit_code(report: &Report) -> ExitCode {
+pub(super) fn exit_code(report: &Report) -> ExitCode {
     let counts = || ExitCode::from_counts(&report.run.counts);
     report.run.gate.as_ref().map_or_else(counts, Gate::exit_code)
 }
 
-/// Reads all hosts and writes down the host keys that were learned; the records are in the order of the hosts.
-pub(super) async fn read(fleet: &mut Fleet, writer: Option<&Writer>, events: &Events) -> Vec<Record> {
+/// What was read of a fleet.
+pub(super) struct Read {
+    /// In the order of the hosts.
+    pub(super) records: Vec<Record>,
+    /// So many of them could not be kept.
+    lost: usize,
+}
+
+/// Reads all hosts and writes down the host keys that were learned.
+pub(super) async fn read(fleet: &mut Fleet, writer: Option<&Writer>, events: &Events) -> Read {
     events.send(Event::RunStarted { hosts: fleet.hosts.len() });
-    let mut records = sweep(fleet, writer, events).await;
+    let Read { mut records, mut lost } = sweep(fleet, writer, events).await;
     for (name, failure) in fleet.settle_host_keys().await {
         let Some(record) = records.iter_mut().find(|record| record.name == name) else { continue };
         record.failure = Some(failure);
         if let Some(Err(error)) = writer.map(|writer| writer.save(record)) {
+            lost += 1;
             events.send(Event::Warning(error.to_string()));
         }
     }
-    records
+    Read { records, lost }
 }
 
-async fn sweep(fleet: &Fleet, writer: Option<&Writer>, events: &Events) -> Vec<Record> {
-    let mut records = pass(&fleet.collector, &fleet.hosts, fleet.width, fleet.stop.clone(), writer, events).await;
+async fn sweep(fleet: &Fleet, writer: Option<&Writer>, events: &Events) -> Read {
+    let Read { mut records, lost } =
+        pass(&fleet.collector, &fleet.hosts, fleet.width, fleet.stop.clone(), writer, events).await;
     let unknown = fleet.collector.take_unknown_keys();
     if unknown.is_empty() || fleet.stop.interrupt.has_fired() || !ask_about(&unknown, &fleet.known_hosts, events) {
-        return records;
+        return Read { records, lost };
     }
     // The accepted ones are known now: those hosts get their turn.
     fleet.collector.connector.forget_failed_jump_hosts();
     let refused: Vec<usize> = (0..records.len()).filter(|index| is_unknown_key(&records[*index])).collect();
     let again: Vec<Host> = refused.iter().map(|index| fleet.hosts[*index].clone()).collect();
     let second = pass(&fleet.collector, &again, fleet.width, fleet.stop.clone(), writer, events).await;
-    for (index, record) in refused.into_iter().zip(second) {
+    for (index, record) in refused.into_iter().zip(second.records) {
         records[index] = record;
     }
-    records
+    Read { records, lost: lost + second.lost }
 }
 
 fn is_unknown_key(record: &Record) -> bool {
@@ -290,7 +331,7 @@ async fn pass(
     stop: Stop,
     writer: Option<&Writer>,
     events: &Events,
-) -> Vec<Record> {
+) -> Read {
     let script = Arc::new(Script::new(&ScriptOptions::default()));
     let work = {
         let collector = Arc::clone(collector);
@@ -301,7 +342,7 @@ async fn pass(
     };
     let mut records: Vec<Option<Record>> = hosts.iter().map(|_| None).collect();
     let mut lost = Vec::new();
-    let items = hosts.iter().cloned().enumerate().collect();
+    let items = in_turn(hosts.iter().cloned().enumerate().collect(), |(_, host)| host.gate());
     let results = fan_out(items, width, stop, work);
     pin_mut!(results);
     while let Some(((index, host), result)) = results.next().await {
@@ -316,7 +357,7 @@ async fn pass(
         events.send(Event::Warning(format!("{} records were not kept: {first}", lost.len())));
     }
     // Every item was answered.
-    records.into_iter().flatten().collect()
+    Read { records: records.into_iter().flatten().collect(), lost: lost.len() }
 }
 
 /// One question for all unknown keys; true when they were learned.
@@ -343,8 +384,21 @@ fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) 
     true
 }
 
+impl OutcomeArgs {
+    /// The code that the program ends with.
+    pub(super) const fn of(self, code: ExitCode) -> ExitCode {
+        if self.exit_zero { code.without_findings() } else { code }
+    }
+}
+
 impl Show {
-    fn print(self, report: &Report, records: &[Record], checks: &Checks, context: &Context<'_>) -> anyhow::Result<()> {
+    pub(super) fn print(
+        self,
+        report: &Report,
+        records: &[Record],
+        checks: &Checks,
+        context: &Context<'_>,
+    ) -> anyhow::Result<()> {
         common::print(|mut out| {
             match (&report.run.gate, self.format) {
                 (Some(gate), Format::Table) => report::gate::write(report, gate, checks, &self.style, &mut out)?,
@@ -366,73 +420,4 @@ impl Show {
             Ok(())
         })
     }
-}
-
-/// Prints a saved run again.
-fn replay(
-    directory: &Path,
-    args: &SweepArgs,
-    purpose: Purpose,
-    context: &Context<'_>,
-    show: Show,
-) -> anyhow::Result<ExitCode> {
-    let (mut run, records) = load(directory, &args.hosts, context)?;
-    run.target = match purpose {
-        Purpose::Sweep | Purpose::Change(_) => None,
-        Purpose::Preflight(target) => Some(target.or(run.target).ok_or_else(|| {
-            UsageError::new(format!("the run {} was made for no target; name one, like --to 1.35", run.id))
-        })?),
-    };
-    let checks = common::checks(&args.checks, &run.sources)?;
-    let report = fleet::report(&run, &records, &checks);
-    show.print(&report, &records, &checks, context)?;
-    Ok(exit_code(&report))
-}
-
-/// A saved run, within the limit.
-pub(super) fn load(
-    directory: &Path,
-    args: &HostsArgs,
-    context: &Context<'_>,
-) -> anyhow::Result<(RunFile, Vec<Record>)> {
-    let saved = Saved::load(directory)?;
-    let mut records = saved.records;
-    let mut told: Vec<String> = saved.damaged.iter().map(ToString::to_string).collect();
-    if saved.run.duration_ms.is_none() {
-        told.push(format!("the run {} did not end by itself; what it read is shown", saved.run.id));
-    }
-    if !args.limit.is_empty() {
-        let names = select(&saved.run, &args.limit, context)?;
-        records.retain(|record| names.contains(&record.name));
-    }
-    common::warn(&told);
-    Ok((saved.run, records))
-}
-
-/// The hosts of a run that patterns select.
-pub(super) fn select(run: &RunFile, patterns: &[String], context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
-    let inventory = Inventory::of(run.hosts.iter().map(|host| (host.name.as_str(), host.groups.as_slice())))?;
-    let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
-    let selection = inventory.select(&Limit::parse(patterns, &read_file)?)?;
-    Ok(selection.hosts.iter().map(|host| inventory.host_name(*host).to_owned()).collect())
-}
-
-/// What `--rerun` takes from the last sweep.
-struct Earlier {
-    id: String,
-    names: BTreeSet<String>,
-    sources: Vec<String>,
-}
-
-fn earlier(runs: &Path, which: Rerun, args: &SweepArgs) -> anyhow::Result<Earlier> {
-    let directory = run::find(runs, "last", Some("sweep"))?;
-    let saved = Saved::load(&directory).context("cannot tell which hosts to take again")?;
-    let checks = common::checks(&args.checks, &saved.run.sources)?;
-    let report = fleet::report(&saved.run, &saved.records, &checks);
-    let wanted = |outcome: Outcome| match which {
-        Rerun::Failed => matches!(outcome, Outcome::Fail | Outcome::Unreachable | Outcome::Unknown),
-        Rerun::Unreachable => outcome == Outcome::Unreachable,
-    };
-    let names = report.nodes.iter().filter(|node| wanted(node.outcome())).map(|node| node.name.clone()).collect();
-    Ok(Earlier { id: saved.run.id, names, sources: saved.run.sources })
 }

@@ -106,6 +106,12 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
         .map_err(|error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// Whether a run directory is one shard's; `None` when it cannot be read.
+pub fn is_shard(directory: &Path) -> Option<bool> {
+    let run: RunFile = read_json(&directory.join("run.json")).ok()?;
+    Some(run.part.is_some())
+}
+
 /// The directory of the run that the user means: a path, an id, the unambiguous beginning of one, or `last`.
 ///
 /// `last` is the newest run of `command`, or of any command when that is `None`.

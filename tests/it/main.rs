@@ -31,6 +31,8 @@ mod report;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod shard;
+#[cfg(test)]
 mod ssh;
 #[cfg(test)]
 mod sweep;

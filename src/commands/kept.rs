@@ -1,0 +1,92 @@
+//! What commands do with runs that were kept: load one, print it again, take the hosts that had problems in it.
+//!
+//! A run that was just merged is printed here too, so that it comes out as the same run printed again does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::Context;
+use super::common::{self, UsageError};
+use super::sweep::{Purpose, Show, exit_code};
+use crate::cli::{ChecksArgs, HostsArgs, Rerun};
+use crate::exit::ExitCode;
+use crate::fleet;
+use crate::inventory::limit::Limit;
+use crate::inventory::model::Inventory;
+use crate::record::Record;
+use crate::report::model::Outcome;
+use crate::run::{self, RunFile, Saved};
+
+/// Prints a kept run as a sweep prints what it read.
+pub(super) fn show(
+    (mut run, records): (RunFile, Vec<Record>),
+    purpose: Purpose,
+    checks: &ChecksArgs,
+    show: Show,
+    context: &Context<'_>,
+) -> anyhow::Result<ExitCode> {
+    run.target = match purpose {
+        Purpose::Sweep | Purpose::Change(_) => None,
+        Purpose::Preflight(target) => Some(target.or(run.target).ok_or_else(|| {
+            UsageError::new(format!("the run {} was made for no target; name one, like --to 1.35", run.id))
+        })?),
+    };
+    let checks = common::checks(checks, &run.sources)?;
+    let report = fleet::report(&run, &records, &checks);
+    show.print(&report, &records, &checks, context)?;
+    Ok(exit_code(&report))
+}
+
+/// A saved run, within the limit.
+pub(super) fn load(
+    directory: &Path,
+    args: &HostsArgs,
+    context: &Context<'_>,
+) -> anyhow::Result<(RunFile, Vec<Record>)> {
+    let saved = Saved::load(directory)?;
+    let mut records = saved.records;
+    let mut told: Vec<String> = saved.damaged.iter().map(ToString::to_string).collect();
+    if saved.run.duration_ms.is_none() {
+        told.push(format!("the run {} did not end by itself; what it read is shown", saved.run.id));
+    }
+    if let Some(part) = &saved.run.part {
+        let (id, shard) = (&saved.run.id, part.shard);
+        told.push(format!("the run {id} is shard {shard} only; seaworthy merge puts all of them together"));
+    }
+    if !args.limit.is_empty() {
+        let names = select(&saved.run, &args.limit, context)?;
+        records.retain(|record| names.contains(&record.name));
+    }
+    common::warn(&told);
+    Ok((saved.run, records))
+}
+
+/// The hosts of a run that patterns select.
+pub(super) fn select(run: &RunFile, patterns: &[String], context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
+    let inventory = Inventory::of(run.hosts.iter().map(|host| (host.name.as_str(), host.groups.as_slice())))?;
+    let read_file = |path: &Path| std::fs::read_to_string(context.environment.directory.join(path));
+    let selection = inventory.select(&Limit::parse(patterns, &read_file)?)?;
+    Ok(selection.hosts.iter().map(|host| inventory.host_name(*host).to_owned()).collect())
+}
+
+/// What `--rerun` takes from the last sweep.
+pub(super) struct Earlier {
+    pub(super) id: String,
+    pub(super) names: BTreeSet<String>,
+    pub(super) sources: Vec<String>,
+}
+
+pub(super) fn earlier(runs: &Path, which: Rerun, checks: &ChecksArgs) -> anyhow::Result<Earlier> {
+    let directory = run::find(runs, "last", Some("sweep"))?;
+    let saved = Saved::load(&directory).context("cannot tell which hosts to take again")?;
+    let checks = common::checks(checks, &saved.run.sources)?;
+    let report = fleet::report(&saved.run, &saved.records, &checks);
+    let wanted = |outcome: Outcome| match which {
+        Rerun::Failed => matches!(outcome, Outcome::Fail | Outcome::Unreachable | Outcome::Unknown),
+        Rerun::Unreachable => outcome == Outcome::Unreachable,
+    };
+    let names = report.nodes.iter().filter(|node| wanted(node.outcome())).map(|node| node.name.clone()).collect();
+    Ok(Earlier { id: saved.run.id, names, sources: saved.run.sources })
+}
