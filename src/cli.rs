@@ -1,6 +1,7 @@
 //! The command line, as typed: clap's derive and nothing else. What it *means* is decided in `options` and the commands.
 
 mod change;
+mod shard;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +12,12 @@ pub use self::change::{
     AroundArgs, ChangeArgs, ConsentArgs, FlannelArgs, FlannelCommand, JoinArgs, JoinOptions, PlanFormat, PushArgs,
     ResetArgs, RunArgs, UndoArgs,
 };
+pub use self::shard::{MergeArgs, OutcomeArgs, ShardArgs};
 use crate::commands::inventory::ShowArgs;
 use crate::duration::parse as duration;
 use crate::report::Format;
 use crate::report::outputs::OutputsFormat;
 use crate::report::style::ColorChoice;
-use crate::shard::Shard;
 use crate::upgrade::version::Target;
 
 /// Sweep the nodes of Kubernetes clusters over SSH: what is wrong, why, and what to type next.
@@ -151,35 +152,6 @@ pub enum Rerun {
     Unreachable,
 }
 
-/// Puts together what `--shard` took apart.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  seaworthy merge /results                     all shards below a directory, as a Kubernetes Job leaves them
-  seaworthy merge 20261122T0901 20261122T0902  two shards by their ids
-  seaworthy merge /results -o html > fleet.html
-
-The result is the one that a single sweep over all nodes would have given, what compares nodes with each other included; only the
-run's id and times are its own. It is kept as a run: `--from last` prints it again and `--rerun failed` goes by it. Of a shard that
-was cut off and run again, the run that ended is taken. Nodes of a shard that is missing are unknown, with that reason. Runs of
-different inventories, limits, targets or versions of seaworthy are refused. docs/scale.md has the whole way.
-
-Exit codes: those of a sweep over all nodes; 1 when the runs are no parts of one run.")]
-pub struct MergeArgs {
-    /// The shards' runs: directories, ids, or a directory that holds them
-    #[arg(value_name = "RUN", required = true)]
-    pub runs: Vec<String>,
-    /// What to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    pub output: Format,
-    #[command(flatten)]
-    pub outcome: OutcomeArgs,
-    #[command(flatten)]
-    pub checks: ChecksArgs,
-    #[command(flatten)]
-    pub keep: KeepArgs,
-}
-
 #[derive(Debug, Args)]
 pub struct ExecArgs {
     /// What to print
@@ -290,30 +262,6 @@ pub struct HostsArgs {
     /// Only these hosts: `web*:&prod:!x`, `node[1-3]`, a group, `@file`; may be repeated
     #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub limit: Vec<String>,
-}
-
-/// Which part of them.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Hosts")]
-pub struct ShardArgs {
-    /// Only one of N equal parts of the hosts: `K/N` counts from 1 (`1/8` to `8/8`), `index:I/N` from 0 (`index:0/8` to `index:7/8`)
-    ///
-    /// For several machines that sweep one inventory between them; `seaworthy merge` makes one run of theirs. In an Indexed Job of
-    /// Kubernetes it is `--shard index:$(JOB_COMPLETION_INDEX)/8` among the arguments of the container: that index counts from 0.
-    ///
-    /// A host's part follows from its name alone, on every machine and in every version: the first 8 bytes of the SHA-256 of the
-    /// name, as a big-endian number, modulo N; part 1 has the remainder 0. Commands that change nodes have no shards: a canary and
-    /// a failure budget are about all nodes of a change.
-    #[arg(long, env = "SEAWORTHY_SHARD", value_name = "K/N")]
-    pub shard: Option<Shard>,
-}
-
-/// What the exit code tells.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct OutcomeArgs {
-    /// End with 0 also when problems were found or hosts not reached (2, 4, 6), for Jobs that would only be tried again
-    #[arg(long)]
-    pub exit_zero: bool,
 }
 
 /// How to reach them.

@@ -200,7 +200,9 @@ impl Sweep<'_> {
         let mut planned = self.planned;
         let whole: Vec<PlannedHost> = planned.iter().map(|planned| planned.host.clone()).collect();
         if let Some(shard) = self.shard {
-            planned.iter_mut().for_each(|planned| planned.elsewhere = !shard.owns(&planned.host.name));
+            for planned in &mut planned {
+                planned.elsewhere = !shard.owns(&planned.host.name);
+            }
         }
         let own = planned.iter().filter(|planned| !planned.elsewhere).map(|planned| planned.host.clone()).collect();
         let mut run_file = RunFile::new(self.purpose.command(), started.0, own, self.sources);

@@ -142,7 +142,9 @@ pub fn fingerprint() -> String {
     use sha2::Digest as _;
 
     let text = script(&Nonce("0".repeat(32)), &ScriptOptions::default());
-    sha2::Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = sha2::Sha256::digest(text.as_bytes());
+    let first = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 fn whole_seconds(duration: Duration) -> u64 {

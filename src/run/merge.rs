@@ -118,14 +118,14 @@ impl Merge {
             return Err(MergeError::Twice { id: saved.run.id, first, second: directory });
         }
         let shard = part.shard;
-        match &self.first {
-            Some((first, run, known)) => same((run, known), (&saved.run, &part)).map_err(|difference| {
-                MergeError::Differ { first: first.clone(), second: directory.clone(), difference }
-            })?,
-            None => {
-                let run = RunFile { hosts: Vec::new(), ..saved.run.clone() };
-                self.first = Some((directory.clone(), run, part));
-            }
+        if let Some((first, run, known)) = &self.first {
+            same((run, known), (&saved.run, &part)).map_err(|difference| {
+                let (first, second) = (first.clone(), directory.clone());
+                MergeError::Differ { first, second, difference }
+            })?;
+        } else {
+            let run = RunFile { hosts: Vec::new(), ..saved.run.clone() };
+            self.first = Some((directory.clone(), run, part));
         }
         let ended = saved.run.duration_ms.is_some();
         let Some((other, earlier)) = self.chosen.remove(&shard) else {
@@ -171,13 +171,13 @@ impl Merge {
                 }
             }
         }
-        let record = |host: &PlannedHost| match records.remove(&host.name) {
-            Some((_, record)) => record,
-            None => {
-                let shard = Shard::of(&host.name, count);
-                *missing.entry(shard).or_default() += 1;
-                unread(host, no_shard(shard))
+        let record = |host: &PlannedHost| {
+            if let Some((_, record)) = records.remove(&host.name) {
+                return record;
             }
+            let shard = Shard::of(&host.name, count);
+            *missing.entry(shard).or_default() += 1;
+            unread(host, no_shard(shard))
         };
         let records = run.hosts.iter().map(record).collect();
         let missing = missing.into_iter().collect();

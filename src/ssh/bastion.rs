@@ -50,7 +50,8 @@ where
                 starts += 1;
             }
             Err(mut error) if dropped(&error.failure) => {
-                error.failure.message.push_str(&format!(", {starts} times"));
+                let Failure { message, .. } = &mut error.failure;
+                *message = format!("{message}, {starts} times");
                 return Err(error);
             }
             answer => return answer,

@@ -1,10 +1,16 @@
 //! A merge gives the bytes of one run over all, in every format, and leaves a run that everything reads.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use clap::ValueEnum as _;
-use seaworthy::report::Format;
-use seaworthy::run::Saved;
+use seaworthy::checks::Checks;
+use seaworthy::fleet;
+use seaworthy::record::Record;
+use seaworthy::report::style::{ColorChoice, Style};
+use seaworthy::report::{self, Format};
+use seaworthy::run::merge::{Merge, Piece};
+use seaworthy::run::{RunFile, Saved};
 use seaworthy::shard::Shard;
 use serde_json::Value;
 
@@ -22,24 +28,48 @@ fn merge(place: &Place, arguments: &[&str]) -> (String, String, Option<i32>) {
 
 #[test]
 fn every_format_has_the_bytes_of_one_run_over_all() {
+    let checks = Checks::built_in().unwrap();
+    let style = Style::choose(ColorChoice::Never, None, |_| None);
+    let print = |format: Format, run: &RunFile, records: &[Record]| {
+        let mut out = Vec::new();
+        report::write(format, &fleet::report(run, records, &checks), &style, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
     for shard_count in [1, 3, 8] {
         let place = Place::new();
-        let one = whole(&place.path().join("one"));
-        let id = one.file_name().unwrap().to_str().unwrap();
-        shards(&place.path().join("shards"), shard_count);
-        let formats = Format::value_variants();
-        // Every format once is enough for one number of shards.
-        for format in if shard_count == 3 { formats } else { &formats[..3] } {
-            let format = format.to_possible_value().unwrap().get_name().to_owned();
-            let expected = place.run(&["sweep", "--from", one.to_str().unwrap(), "-o", &format]);
-            let (merged, new_id, code) = merge(&place, &["shards", "-o", &format, "--run-dir", "merged"]);
-            // The id is the one thing that is the merged run's own.
-            assert_eq!(merged.replace(&new_id, id), String::from_utf8(expected.stdout).unwrap(), "{format}");
-            assert_eq!(code, expected.status.code(), "{format}");
-            let again = place.run(&["sweep", "--from", &new_id, "-o", &format, "--run-dir", "merged"]);
-            assert_eq!(String::from_utf8(again.stdout).unwrap(), merged, "{format}");
+        let one = Saved::load(&whole(&place.path().join("one"))).unwrap();
+        let mut merge = Merge::default();
+        // In any order.
+        for directory in shards(&place.path().join("shards"), shard_count).into_iter().rev() {
+            let saved = Saved::load(&directory).unwrap();
+            merge.add(Piece { directory, saved }).unwrap();
+        }
+        let merged = merge.finish(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(merged.missing.is_empty() && merged.cut_off.is_empty() && merged.superseded.is_empty());
+        let Saved { run, records, damaged } = merged.saved;
+        assert!(damaged.is_empty());
+        // The id is the one thing that is the merged run's own: it has the time of the merge.
+        assert!(run.id.starts_with("19700101T000000Z-"), "{}", run.id);
+        assert_eq!(RunFile { id: one.run.id.clone(), ..run.clone() }, one.run);
+        for format in Format::value_variants() {
+            let merged = print(*format, &run, &records).replace(&run.id, &one.run.id);
+            assert!(merged == print(*format, &one.run, &one.records), "{format:?} of {shard_count} shards differs");
         }
     }
+}
+
+#[test]
+fn the_program_prints_a_merge_as_it_prints_one_run_and_as_it_prints_it_again() {
+    let place = Place::new();
+    let one = whole(&place.path().join("one"));
+    let id = one.file_name().unwrap().to_str().unwrap();
+    shards(&place.path().join("shards"), 8);
+    let expected = place.run(&["sweep", "--from", one.to_str().unwrap(), "-o", "wide"]);
+    let (merged, new_id, code) = merge(&place, &["shards", "-o", "wide", "--run-dir", "merged"]);
+    assert_eq!(merged.replace(&new_id, id), String::from_utf8(expected.stdout).unwrap());
+    assert_eq!(code, expected.status.code());
+    let again = place.run(&["sweep", "--from", &new_id, "-o", "wide", "--run-dir", "merged"]);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), merged);
 }
 
 #[test]
