@@ -38,19 +38,32 @@ pub(super) fn request(command: &str) -> Request {
 
 /// The probe's nonce: the first word of exactly 32 hex digits.
 pub(super) fn nonce(script: &[u8]) -> Option<&str> {
-    let words = script.split(|byte| !byte.is_ascii_alphanumeric());
-    let word = words.into_iter().find(|word| {
-        word.len() == 32 && word.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
-    })?;
+    let word = script.split(|byte| !byte.is_ascii_alphanumeric()).find(|word| is_nonce(word))?;
     std::str::from_utf8(word).ok()
 }
 
-/// Runs a command line or a script that is not the probe.
+fn is_nonce(word: &[u8]) -> bool {
+    word.len() == 32 && word.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+}
+
+/// The nonce of a script that begins as the probe does, with `N=<nonce>`: what tools send that give a script as the command
+/// line and not on standard input. Nowhere else in a command line does such a word ask for anything.
+fn probe_nonce(script: &str) -> Option<&str> {
+    let word = script.strip_prefix("N=")?.split([' ', '\n']).next()?;
+    is_nonce(word.as_bytes()).then_some(word)
+}
+
+/// Runs a command line, or a script that did not name the probe's nonce while it arrived.
 pub(super) fn run(values: &Values<'_>, script: &str) -> Output {
     run_nested(values, script, 0)
 }
 
 fn run_nested(values: &Values<'_>, script: &str, depth: u8) -> Output {
+    if let Some(nonce) = probe_nonce(script) {
+        let sections = answer::sections(values, nonce);
+        let stdout = answer::hello(values, nonce) + &String::from_utf8_lossy(&sections);
+        return Output { stdout, ..Output::default() };
+    }
     let mut all = Output::default();
     for (joint, words) in split(script) {
         let skipped = match joint {
@@ -321,6 +334,22 @@ mod tests {
         assert_eq!(nonce(b"0123456789abcdef0123456789abcdef0"), None);
         assert_eq!(nonce(b"0123456789ABCDEF0123456789ABCDEF"), None);
         assert_eq!(nonce(b"\xff\xfe"), None);
+    }
+
+    #[test]
+    fn the_probe_as_a_command_line_is_answered_like_the_probe() {
+        const NONCE: &str = "0123456789abcdef0123456789abcdef";
+        for script in [format!("N={NONCE} P= C=1\necho 'x'\n"), format!("sudo -n sh -c 'N={NONCE}\necho \"x\"'")] {
+            let output = sh(&script);
+            assert!(output.stdout.starts_with(&format!("@@{NONCE} hello 1 ")), "{script}");
+            assert!(output.stdout.ends_with(&format!("\n@@{NONCE} bye\n")), "{script}");
+            assert_eq!((output.stderr.as_str(), output.status), ("", 0), "{script}");
+        }
+        for script in
+            [format!("sudo -p {NONCE} hostname"), format!("hostname; N={NONCE}"), format!("N={NONCE}0\nhostname")]
+        {
+            assert_eq!(sh(&script).stdout, "node001\n", "{script}");
+        }
     }
 
     #[test]
