@@ -1,0 +1,1 @@
+"""Common parts of the benchmarks. Python's standard library only."""
