@@ -94,9 +94,12 @@ def _answers(address, port):
 
 
 class Fleet:
-    """The embedded fleet in a process of its own, and those of its nodes that answer (some do not, by design)."""
+    """The embedded fleet in a process of its own, and those of its nodes that answer (some do not, by design).
 
-    def __init__(self, scratch, binary, size, wanted):
+    Without `wanted` nobody is asked.
+    """
+
+    def __init__(self, scratch, binary, size, wanted=None):
         self.scratch, self.binary = scratch, binary
         inventory = scratch.file(f"fleet-{size}.yaml")
         argv = [binary, "demo", "--serve", "--nodes", str(size), "--write-inventory", inventory]
@@ -104,7 +107,7 @@ class Fleet:
         # The line that says so comes after the inventory was written and all nodes listen.
         scratch.wait_for(self.server, lambda: "are up" in self._log(size), "the fleet")
         self.all = _read_inventory(inventory)
-        self.nodes = self.all.with_hosts(self._answering(inventory, wanted))
+        self.nodes = self.all.with_hosts(self._answering(inventory, wanted)) if wanted else self.all
         if not self.nodes.hosts:
             raise measure.Failed("no node of the fleet answers")
 
