@@ -62,5 +62,5 @@ def machine(binary):
         f"load average {load:.1f} at the start.",
     ]
     if load > cores / 4:
-        lines.append("**The machine was not idle: wall times mean nothing, and CPU times are a few percent too high.**")
+        lines.append("**The machine was not idle: wall times mean nothing, and CPU times are too high.**")
     return "\n".join(lines) + "\n"

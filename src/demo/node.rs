@@ -301,6 +301,7 @@ impl Handler for Connection {
         finish(session, channel, 1)
     }
 
+    /// Granted and without effect: Ansible asks for a terminal for every `raw` command, and gives up without one.
     async fn pty_request(
         &mut self,
         channel: ChannelId,
@@ -312,7 +313,7 @@ impl Handler for Connection {
         _modes: &[(russh::Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        session.channel_failure(channel)
+        session.channel_success(channel)
     }
 
     async fn subsystem_request(
