@@ -1,8 +1,8 @@
 """The nodes of a benchmark: a real sshd on many loopback addresses, or the program's embedded fleet, and inventories for both."""
 
-import getpass
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -82,7 +82,7 @@ def real_sshd(scratch, count):
         scratch.wait_for(server, lambda last=some[-1]: _answers(last, port), f"sshd (see {config})", 20)
     known = scratch.write("sshd-known_hosts", "".join(f"[{address}]:{port} {host_key}\n" for address in addresses))
     hosts = [(f"real{i + 1:02}", address, port, "workers") for i, address in enumerate(addresses)]
-    return Nodes(getpass.getuser(), names["user"], known, hosts)
+    return Nodes(pwd.getpwuid(os.geteuid()).pw_name, names["user"], known, hosts)
 
 
 def _answers(address, port):
