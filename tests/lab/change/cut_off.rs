@@ -1,7 +1,7 @@
 //! Whatever happens in the middle of a run, a node ends in one of two legal states, and nothing of the run stays on it.
 //!
 //! The run is hit at one moment after the other until it ends before the next moment comes: so its steps are not counted here.
-//! That takes longer than everything else together, so only every third moment has its turn unless `SEAWORTHY_LAB_CHANGES=all`.
+//! That takes longer than everything else together, so only every sixth moment has its turn unless `SEAWORTHY_LAB_CHANGES=all`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -148,28 +148,37 @@ struct Hit {
     told: String,
 }
 
+/// Every moment is asked for, however long that takes.
+fn all_moments() -> bool {
+    std::env::var_os("SEAWORTHY_LAB_CHANGES").is_some_and(|asked| asked == "all")
+}
+
 /// From one moment to the next.
 fn stride() -> usize {
-    if std::env::var_os("SEAWORTHY_LAB_CHANGES").is_some_and(|asked| asked == "all") { 1 } else { 3 }
+    if all_moments() { 1 } else { 6 }
 }
 
 /// Moments in turn until one never comes; each node of `nodes` takes the next one.
 fn every_moment(lab: &'static Lab, nodes: usize, blow: Blow, moment: impl Fn(usize) -> Moment + Sync) {
-    let (next, over) = (AtomicUsize::new(1), AtomicBool::new(false));
+    let (next, hits, over) = (AtomicUsize::new(1), AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..nodes {
             scope.spawn(|| {
                 let taken = take(lab);
                 while !over.load(Ordering::SeqCst) {
                     let number = next.fetch_add(stride(), Ordering::SeqCst);
-                    if !join_and_hit(lab, taken.node, blow, moment(number), number % 2 == 0) {
+                    // Undone and finished in turn.
+                    let forward = number / stride() % 2 == 1;
+                    if join_and_hit(lab, taken.node, blow, moment(number), forward) {
+                        hits.fetch_add(1, Ordering::SeqCst);
+                    } else {
                         over.store(true, Ordering::SeqCst);
                     }
                 }
             });
         }
     });
-    assert!(next.load(Ordering::SeqCst) > 3, "{blow:?}: the run was over before anything could happen to it");
+    assert!(hits.into_inner() > 0, "{blow:?}: the run was over before anything could happen to it");
 }
 
 fn join_and_hit(lab: &Lab, node: &str, blow: Blow, moment: Moment, forward: bool) -> bool {
@@ -207,14 +216,15 @@ fn a_join_is_hit_while_kubeadm_is_at_work() {
     let taken = take(lab);
     let early = Moment::Said("Running pre-flight checks");
     let late = Moment::Said("perform the TLS Bootstrap");
-    for (blow, moment, forward) in [
+    let moments = [
         (Blow::Killed, early, false),
+        (Blow::Reboot, late, false),
         (Blow::Killed, late, true),
         (Blow::Killed, late, false),
         (Blow::Cut, late, true),
         (Blow::Reboot, late, true),
-        (Blow::Reboot, late, false),
-    ] {
+    ];
+    for (blow, moment, forward) in moments.into_iter().step_by(if all_moments() { 1 } else { 2 }) {
         assert!(join_and_hit(lab, taken.node, blow, moment, forward), "{moment:?} never came");
     }
 }
@@ -226,9 +236,9 @@ fn a_push_is_hit_at_every_line_of_its_journal() {
     let node = seed.taken.node;
     let file = || lab.exec(node, &format!("ls {} 2>/dev/null || true", pushed::FILE));
     for number in (1..).step_by(stride()) {
-        let blow = if number % 4 == 0 { Blow::Reboot } else { Blow::Killed };
-        let Some(hit) = hit(lab, node, PUSH, blow, Moment::Line(number), number % 2 == 0) else {
-            assert!(number > 3, "the run was over before anything could happen to it");
+        let blow = if number > 1 && number % 3 == 1 { Blow::Reboot } else { Blow::Killed };
+        let Some(hit) = hit(lab, node, PUSH, blow, Moment::Line(number), number / stride() % 2 == 1) else {
+            assert!(number > 1, "the run was over before anything could happen to it");
             break;
         };
         super::assert_nothing_remains(lab, node, super::Kept::Nothing, || hit.told.clone());
