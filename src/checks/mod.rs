@@ -6,16 +6,19 @@
 //!
 //! - `parse`: the files, and what is wrong with them.
 //! - `shape`: the types of all facts, and whether an expression names only fields that exist.
+//! - `slots` and `convert`: what of the facts expressions read, and its values in their language.
 //! - `evaluate`: one node's facts to findings.
 //! - `words`: facts inside sentences.
 //! - [`doc`]: the texts for people.
 //!
 //! Nothing here knows how facts come about, connects to anything or prints. Only [`Checks::load_with`] reads files.
 
+mod convert;
 pub mod doc;
 mod evaluate;
 mod parse;
 mod shape;
+mod slots;
 mod words;
 
 pub use words::words;
@@ -23,7 +26,7 @@ pub use words::words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cel::Program;
+use cel::{IdedExpr, Program};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -34,6 +37,7 @@ use crate::failure::Failure;
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 use parse::Trial;
+use slots::Slots;
 use words::Message;
 
 /// How bad it is when a check fails. Ordered from worst to mildest.
@@ -158,6 +162,7 @@ pub struct Check {
     pub change: Option<Change>,
     fail: Expression,
     warn: Option<Expression>,
+    needs_target: bool,
 }
 
 impl Check {
@@ -185,9 +190,8 @@ impl Check {
     }
 
     /// It measures a node by a version to upgrade to, so that it does not apply where none is given.
-    pub fn needs_target(&self) -> bool {
-        let named = self.fail.paths.iter().chain(self.warn.iter().flat_map(|warn| &warn.paths));
-        self.area() == "upgrade" || named.into_iter().any(|path| path.split('.').next() == Some("upgrade"))
+    pub const fn needs_target(&self) -> bool {
+        self.needs_target
     }
 
     /// Whether its failure can bring about a failure of `id`.
@@ -235,6 +239,8 @@ pub enum Reach {
 struct Expression {
     text: String,
     program: Program,
+    /// The same with slots in place of paths: what is evaluated.
+    bound: IdedExpr,
     /// Paths of the facts that it names.
     paths: Vec<String>,
 }
@@ -326,6 +332,7 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Checks {
     checks: Vec<Check>,
+    slots: Slots,
 }
 
 /// More is no file of checks.

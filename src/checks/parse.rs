@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use cel::Program;
 use serde::Deserialize;
 
-use super::evaluate::{context, judge, try_on};
+use super::evaluate::{Node, context, try_on};
 use super::shape::{self, Filling};
+use super::slots::Slots;
 use super::words::Message;
 use super::{Cases, Change, Check, CheckError, Checks, Edge, EvidenceOf, Expression, Reach, Remedy, Severity, nearest};
 use crate::target::Role;
@@ -113,10 +114,11 @@ pub(super) fn load(
     built_in_trial: Trial,
 ) -> Result<Checks, CheckError> {
     let mut checks: Vec<Check> = Vec::new();
+    let mut slots = Slots::default();
     for (file, text) in built_in {
         for (entry, place) in entries(file, text)? {
             refuse_duplicate(&checks, &entry, &place)?;
-            checks.push(check(entry, &place, built_in_trial)?);
+            checks.push(check(entry, &place, built_in_trial, &mut slots)?);
         }
     }
     let built_in = checks.len();
@@ -126,12 +128,12 @@ pub(super) fn load(
                 change(known, &entry, &place)?;
             } else {
                 refuse_duplicate(&checks, &entry, &place)?;
-                checks.push(check(entry, &place, Trial::Due)?);
+                checks.push(check(entry, &place, Trial::Due, &mut slots)?);
             }
         }
     }
     checks.sort_by(|a, b| a.id.cmp(&b.id));
-    let checks = Checks { checks };
+    let checks = Checks { checks, slots };
     explains_exist(&checks)?;
     explains_end(&checks)?;
     Ok(checks)
@@ -205,7 +207,7 @@ fn change(check: &mut Check, entry: &Entry, place: &Place<'_>) -> Result<(), Che
     Ok(())
 }
 
-fn check(entry: Entry, place: &Place<'_>, trial: Trial) -> Result<Check, CheckError> {
+fn check(entry: Entry, place: &Place<'_>, trial: Trial, slots: &mut Slots) -> Result<Check, CheckError> {
     let id = entry.id;
     if !is_id(&id) {
         return Err(place.error("id", format!("`{id}` is no id: it must be like `kubelet/drop-in-missing`")));
@@ -231,23 +233,27 @@ fn check(entry: Entry, place: &Place<'_>, trial: Trial) -> Result<Check, CheckEr
     let message = said("message", &entry.message.ok_or_else(|| missing("message"))?)?;
     let title = entry.title.ok_or_else(|| missing("title"))?;
     let cell = said("cell", &entry.cell.unwrap_or_else(|| spoken(&id)))?;
+    let mut compile = |key: &str, text: String| compile(&id, key, text, place, trial, slots);
     let mut explains = Vec::new();
     for edge in entry.explains.unwrap_or_default() {
         explains.push(match edge {
             EdgeEntry::Always(id) => Edge { id, when: None },
-            EdgeEntry::Guarded(edge) => {
-                Edge { when: Some(compile(&id, "explains", edge.when, place, trial)?), id: edge.id }
-            }
+            EdgeEntry::Guarded(edge) => Edge { when: Some(compile("explains", edge.when)?), id: edge.id },
         });
     }
+    let fail = compile("fail", fail)?;
+    let warn = entry.warn.map(|warn| compile("warn", warn)).transpose()?;
+    let mut named = fail.paths.iter().chain(warn.iter().flat_map(|warn| &warn.paths));
+    let needs_target = id.starts_with("upgrade/") || named.any(|path| path.split('.').next() == Some("upgrade"));
     let check = Check {
         explains,
         reaches: entry.reaches.unwrap_or_default(),
-        certain: entry.certain.map(|certain| compile(&id, "certain", certain, place, trial)).transpose()?,
-        expected_when: entry.expected_when.map(|when| compile(&id, "expected_when", when, place, trial)).transpose()?,
+        certain: entry.certain.map(|certain| compile("certain", certain)).transpose()?,
+        expected_when: entry.expected_when.map(|when| compile("expected_when", when)).transpose()?,
         since: entry.since,
-        fail: compile(&id, "fail", fail, place, trial)?,
-        warn: entry.warn.map(|warn| compile(&id, "warn", warn, place, trial)).transpose()?,
+        fail,
+        warn,
+        needs_target,
         severity: entry.severity.ok_or_else(|| missing("severity"))?,
         title,
         message,
@@ -272,8 +278,8 @@ fn check(entry: Entry, place: &Place<'_>, trial: Trial) -> Result<Check, CheckEr
         shape::at(&shown.path).map_err(|why| place.error("evidence", format!("check `{}`: {why}", check.id)))?;
     }
     if trial == Trial::Due {
-        hold(&check, "failing", &check.cases.failing, place)?;
-        hold(&check, "passing", &check.cases.passing, place)?;
+        hold(&check, "failing", &check.cases.failing, place, slots)?;
+        hold(&check, "passing", &check.cases.passing, place, slots)?;
     }
     Ok(check)
 }
@@ -293,11 +299,19 @@ fn is_id(id: &str) -> bool {
     id.split_once('/').is_some_and(|(area, name)| kebab(area) && kebab(name))
 }
 
-fn compile(id: &str, key: &str, text: String, place: &Place<'_>, trial: Trial) -> Result<Expression, CheckError> {
+fn compile(
+    id: &str,
+    key: &str,
+    text: String,
+    place: &Place<'_>,
+    trial: Trial,
+    slots: &mut Slots,
+) -> Result<Expression, CheckError> {
     let error = |why: String| place.error(key, format!("check `{id}`, `{key}`: {why}"));
     let program = Program::compile(&text).map_err(|why| error(why.to_string()))?;
     let paths = shape::paths(program.expression()).map_err(error)?;
-    let expression = Expression { text, program, paths };
+    let bound = slots.bind(program.expression());
+    let expression = Expression { text, program, bound, paths };
     if trial == Trial::Done {
         return Ok(expression);
     }
@@ -319,6 +333,7 @@ fn hold(
     name: &str,
     patch: &BTreeMap<String, serde_json::Value>,
     place: &Place<'_>,
+    slots: &Slots,
 ) -> Result<(), CheckError> {
     let error = |why: String| place.error("cases", format!("check `{}`, case `{name}`: {why}", check.id));
     let usual = if check.phases.contains(&Phase::Ready) && !check.expected_in.contains(&Phase::Ready) {
@@ -335,7 +350,10 @@ fn hold(
         None => usual,
     };
     document["node"]["phase"] = serde_json::json!(phase);
-    let found = judge(check, &context(&document), &document, phase, &check.roles);
+    let has_target = !document["upgrade"].is_null();
+    let values = slots.fill(&document);
+    let node = Node { document: &document, context: context(&values), phase, roles: &check.roles, has_target };
+    let found = node.judge(check);
     match (name, found.verdict) {
         ("failing", Verdict::Fail | Verdict::Warn) | ("passing", Verdict::Pass) => Ok(()),
         ("failing", Verdict::Expected) if never_a_fault => Ok(()),

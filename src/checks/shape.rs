@@ -248,7 +248,7 @@ impl Walk {
 }
 
 /// `a.b.c` of an expression that is written like that.
-fn written(expression: &IdedExpr) -> Option<String> {
+pub(super) fn written(expression: &IdedExpr) -> Option<String> {
     match &expression.expr {
         Expr::Ident(name) => Some(name.clone()),
         Expr::Select(selected) => Some(format!("{}.{}", written(&selected.operand)?, selected.field)),

@@ -2,9 +2,11 @@
 //!
 //! Values come from nodes: what leaves here is still untrusted text, escaped by whoever prints it.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::shape;
+use super::slots::value_at;
 
 /// So many entries of a list are named.
 const MOST: usize = 4;
@@ -79,15 +81,15 @@ impl Message {
     }
 
     /// What is not there is left out, with the sign that announced it.
-    pub(super) fn fill(&self, document: &Value) -> String {
+    pub(super) fn fill(&self, document: &impl Serialize) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) if out.ends_with(' ') => out.push_str(text.trim_start()),
                 Part::Text(text) => out.push_str(text),
                 Part::Fact(path) => {
-                    if let Some(value) = super::evaluate::lookup(document, path).filter(|value| !value.is_null()) {
-                        out.push_str(&words(value));
+                    if let Some(value) = value_at(document, path).filter(|value| !value.is_null()) {
+                        out.push_str(&words(&value));
                     }
                 }
             }
