@@ -165,7 +165,7 @@ impl Api {
         let kubeadm = data(&kubeadm, "ClusterConfiguration").and_then(|text| yaml(&text));
         let setting = |path: &[&str]| {
             kubeadm.as_ref().and_then(|root| {
-                let value = path.iter().try_fold(root, |value, key| value.get(*key));
+                let value = path.iter().try_fold(&**root, |value, key| value.get(*key));
                 Fact::from_option(value.and_then(|value| value.as_str()).map(str::to_owned))
             })
         };

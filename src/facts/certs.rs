@@ -5,6 +5,7 @@ use serde::Serialize;
 use x509_parser::prelude::{FromDer, Pem, X509Certificate};
 
 use super::Fact;
+use super::memo::Memo;
 use super::read::Reader;
 use crate::digest;
 
@@ -138,8 +139,13 @@ impl CertFacts {
 
 /// The certificates of a PEM text; blocks that are no certificates, or broken ones, are left out.
 pub(crate) fn certificates(path: &str, text: &str) -> Vec<Cert> {
-    let blocks = Pem::iter_from_buffer(text.as_bytes()).map_while(Result::ok);
-    blocks.filter(|block| block.label == "CERTIFICATE").filter_map(|block| certificate(path, &block.contents)).collect()
+    static KNOWN: Memo<Vec<Cert>> = Memo::new();
+    let read = |text: &str| {
+        let blocks = Pem::iter_from_buffer(text.as_bytes()).map_while(Result::ok);
+        let blocks = blocks.filter(|block| block.label == "CERTIFICATE");
+        blocks.filter_map(|block| certificate(&block.contents)).collect()
+    };
+    KNOWN.get(text, read).iter().map(|cert| Cert { path: path.to_owned(), ..cert.clone() }).collect()
 }
 
 /// The certificate that a kubeconfig carries itself.
@@ -165,14 +171,15 @@ pub(crate) fn ca_sha256(encoded: &str) -> Fact<String> {
     )
 }
 
-fn certificate(path: &str, der: &[u8]) -> Option<Cert> {
+/// Without its path.
+fn certificate(der: &[u8]) -> Option<Cert> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
     let common_name = cert.subject().iter_common_name().find_map(|name| name.as_str().ok());
     let organizations = cert.subject().iter_organization().filter_map(|name| name.as_str().ok());
     let names = cert.subject_alternative_name().ok().flatten();
     let names = names.map(|names| names.value.general_names.iter().filter_map(general_name).collect());
     Some(Cert {
-        path: path.to_owned(),
+        path: String::new(),
         subject: cert.subject().to_string(),
         common_name: Fact::from_option(common_name.map(str::to_owned)),
         organizations: organizations.map(str::to_owned).collect(),

@@ -5,6 +5,7 @@
 //! kubelet's own version, and is not decided here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -146,7 +147,7 @@ fn removed_fields(
     }
     let root = match reader.whole("kubelet-config") {
         Fact::Known(text) => yaml(text),
-        Fact::Absent => Fact::Known(Value::Null),
+        Fact::Absent => Fact::Known(Arc::new(Value::Null)),
         Fact::Unknown(why) => Fact::Unknown(why),
     };
     root.map(|root| {
@@ -160,7 +161,7 @@ fn removed_fields(
                     exits: row.effect == FieldEffect::Exits,
                 });
             };
-            if row.field.split('.').try_fold(&root, |value, name| value.get(name)).is_some() {
+            if row.field.split('.').try_fold(&*root, |value, name| value.get(name)).is_some() {
                 add("/var/lib/kubelet/config.yaml");
             }
             let gate = row.field.strip_prefix("featureGates.");

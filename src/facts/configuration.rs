@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::crictl::json;
 use super::kubelet::yaml;
+use super::memo::Memo;
 use super::read::{Reader, clip};
 use super::{Fact, NodeFacts};
 use crate::digest;
@@ -87,10 +88,17 @@ pub struct Configuration {
 
 impl Configuration {
     pub(crate) fn parse(reader: Reader<'_>, facts: &NodeFacts) -> Self {
+        // The two that are long and the same on most nodes.
+        static CONTAINERD: Memo<Fact<String>> = Memo::new();
+        static KUBELET: Memo<Fact<String>> = Memo::new();
         let hash = |part| of_part(part, reader, facts).map(|lines| hash(&lines));
+        let known = |memo: &'static Memo<Fact<String>>, part, section| {
+            let hash = |text: &str| Fact::clone(&memo.get(text, |_| hash(part)));
+            reader.whole(section).and_then(hash)
+        };
         Self {
-            containerd: hash(Part::Containerd),
-            kubelet: hash(Part::Kubelet),
+            containerd: known(&CONTAINERD, Part::Containerd, "containerd-dump"),
+            kubelet: known(&KUBELET, Part::Kubelet, "kubelet-config"),
             kubelet_flags: hash(Part::KubeletFlags),
             cni: hash(Part::Cni),
             sysctl: hash(Part::Sysctl),
@@ -118,6 +126,9 @@ impl Configuration {
         Part::ALL.into_iter().filter_map(|part| Some((part, self.hash(part).known()?.as_str())))
     }
 }
+
+/// The sections that [`lines`] reads.
+pub const SECTIONS: [&str; 4] = ["containerd-dump", "kubelet-config", "cni-file", "sysctl"];
 
 /// The lines of a part, sorted, as `path = value`.
 pub fn lines(part: Part, record: &Record, facts: &NodeFacts) -> Fact<Vec<String>> {

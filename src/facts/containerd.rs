@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Fact;
 use super::containerd_config::{Config, SystemdCgroupLine, file_version, systemd_cgroup_lines};
-use super::crictl::{Cri, json};
+use super::crictl::{Cri, json, shared_json};
 use super::logs::{LogFacts, RUNTIME_LOG};
 use super::permissions::Permissions;
 use super::read::{Reader, clip};
@@ -176,7 +176,7 @@ impl Containerd {
                 rows.filter(|word| word.starts_with("io.containerd.deprecation/")).map(str::to_owned).collect()
             }),
             pods: reader.whole("crictl-pods").and_then(json).map(|pods| pods_by_state(&pods)),
-            log: LogFacts::parse(reader, "containerd", RUNTIME_LOG),
+            log: LogFacts::parse(reader, "containerd", &RUNTIME_LOG),
             other_runtimes,
             config_source,
             config,
@@ -251,9 +251,9 @@ fn number(version: &Fact<String>, index: usize) -> Fact<u32> {
 
 /// Whether the image is on the node.
 fn present(reader: Reader<'_>, image: &Fact<String>) -> Fact<bool> {
-    image
-        .as_ref()
-        .and_then(|image| reader.whole("crictl-images").and_then(json).map(|images| runtime::has_image(&images, image)))
+    image.as_ref().and_then(|image| {
+        reader.whole("crictl-images").and_then(shared_json).map(|images| runtime::has_image(&images, image))
+    })
 }
 
 fn pods_by_state(pods: &serde_json::Value) -> BTreeMap<String, u64> {

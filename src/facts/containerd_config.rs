@@ -9,6 +9,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::Fact;
+use super::memo::Memo;
 
 /// What a configuration text amounts to. Absent keys are absent: the defaults are in the dump only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
@@ -41,6 +42,11 @@ pub struct Config {
 impl Config {
     /// The text's tables; unknown, with the place of the mistake, when it is no TOML.
     pub(crate) fn parse(text: &str) -> Fact<Self> {
+        static KNOWN: Memo<Fact<Config>> = Memo::new();
+        Fact::clone(&KNOWN.get(text, Self::read))
+    }
+
+    fn read(text: &str) -> Fact<Self> {
         match text.parse::<Table>() {
             Ok(table) => Fact::Known(Self::of(&table)),
             Err(error) => Fact::unknown(match error.span() {

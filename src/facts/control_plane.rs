@@ -1,12 +1,14 @@
 //! The parts of a control plane, as this node and the API show them: who leads, which pod is ready, which container runs.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Fact;
 use super::api::Api;
-use super::crictl::json;
+use super::crictl::shared_json;
 use super::kubeadm::Kubeadm;
 use super::read::{Reader, clip};
 
@@ -48,7 +50,7 @@ const LEASE_SECONDS: i64 = 60;
 impl ControlPlane {
     /// `now`: the node's clock in seconds.
     pub(crate) fn parse(reader: Reader<'_>, api: &Api, kubeadm: &Kubeadm, now: Option<i64>) -> Self {
-        let containers = reader.whole("crictl-ps").and_then(json);
+        let containers = reader.whole("crictl-ps").and_then(shared_json);
         let component = |name: &str| Component::parse(reader, name, api, kubeadm, &containers, now);
         let mut etcd = component("etcd");
         etcd.down = etcd_down(&etcd, api);
@@ -67,7 +69,7 @@ impl Component {
         name: &str,
         api: &Api,
         kubeadm: &Kubeadm,
-        containers: &Fact<Value>,
+        containers: &Fact<Arc<Value>>,
         now: Option<i64>,
     ) -> Self {
         let file = format!("{name}.yaml");

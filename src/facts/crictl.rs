@@ -2,11 +2,14 @@
 //!
 //! Only the parts that are the same from containerd 1.6 to 2.x are relied on; `.config` is a bonus of 1.x.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Fact;
+use super::memo::Memo;
 use super::read::{Reader, clip};
 
 const UNSAID: &str = "crictl info does not say";
@@ -46,7 +49,7 @@ impl Cri {
             let line = section.text.lines().map(str::trim).rfind(|line| !line.is_empty());
             clip(line.unwrap_or("no reason given"), 400)
         });
-        let info = reader.whole("crictl-info").and_then(json);
+        let info = reader.whole("crictl-info").and_then(shared_json);
         let get = |pointer: &str| {
             info.as_ref().and_then(|info| Fact::from_option(info.pointer(pointer).filter(|value| !value.is_null())))
         };
@@ -109,6 +112,12 @@ impl Cri {
             snapshotter: said(text("/config/containerd/snapshotter")),
         }
     }
+}
+
+/// [`json`] of a text that other nodes send, too, or that several facts come from.
+pub(crate) fn shared_json(text: &str) -> Fact<Arc<Value>> {
+    static KNOWN: Memo<Fact<Arc<Value>>> = Memo::new();
+    Fact::clone(&KNOWN.get(text, |text| json(text).map(Arc::new)))
 }
 
 /// JSON, or why it is none; warnings that crictl prints before it are skipped.

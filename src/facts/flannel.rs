@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Fact;
 use super::cni::Cni;
-use super::crictl::json;
+use super::crictl::shared_json;
 use super::ipv4::Net;
 use super::leases::Leases;
 use super::logs::{container_line, last_error};
@@ -207,7 +207,7 @@ fn port_shared_with(network: &Network) -> Fact<Vec<String>> {
 
 /// Whether flannel's newest container runs, and how often it was started anew.
 fn container(reader: Reader<'_>) -> (Fact<bool>, Fact<u64>) {
-    let newest = reader.whole("crictl-ps").and_then(json).and_then(|list| {
+    let newest = reader.whole("crictl-ps").and_then(shared_json).and_then(|list| {
         let all = list.get("containers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let own =
             all.iter().filter(|one| one.pointer("/metadata/name").and_then(Value::as_str) == Some("kube-flannel"));

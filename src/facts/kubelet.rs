@@ -104,7 +104,7 @@ impl Kubelet {
             Fact::Absent => Fact::Known(false),
             Fact::Unknown(_) => unit.running.clone(),
         };
-        let log = LogFacts::parse(reader, "kubelet", KUBELET_LOG);
+        let log = LogFacts::parse(reader, "kubelet", &KUBELET_LOG);
         let wired = wiring::wired(reader, &unit);
         Self {
             start: Start::parse(&kubelet_start::Sources {

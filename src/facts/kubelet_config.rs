@@ -1,11 +1,14 @@
 //! The kubelet's files: `/var/lib/kubelet/config.yaml` and its kubeconfigs.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_yaml::Value;
 
 use super::Fact;
 use super::certs::ca_sha256;
+use super::memo::Memo;
 use super::read::{Reader, clip};
 
 /// The fields that checks look at; absent ones have kubelet's default.
@@ -70,7 +73,12 @@ const MAX_BRACKETS: usize = 200;
 ///
 /// Open brackets are counted first, because the parser needs time in the square of their depth before it gives up, and a
 /// node may send as many as its section holds.
-pub(crate) fn yaml(text: &str) -> Fact<Value> {
+pub(crate) fn yaml(text: &str) -> Fact<Arc<Value>> {
+    static KNOWN: Memo<Fact<Arc<Value>>> = Memo::new();
+    Fact::clone(&KNOWN.get(text, |text| mapping(text).map(Arc::new)))
+}
+
+fn mapping(text: &str) -> Fact<Value> {
     let mut open: usize = 0;
     for byte in text.bytes() {
         match byte {
@@ -103,7 +111,7 @@ impl KubeletConfig {
                 Fact::Absent => Fact::Known(false),
                 Fact::Unknown(why) => Fact::unknown(why.as_str()),
             },
-            valid: text.clone().map(|_| root.is_known_and(is_config)),
+            valid: text.clone().map(|_| root.is_known_and(|root| is_config(root))),
             error: match (&text, &root) {
                 (Fact::Known(_), Fact::Unknown(why)) => Fact::Known(why.clone()),
                 (Fact::Unknown(why), _) => Fact::unknown(why.as_str()),

@@ -147,7 +147,7 @@ fn classes(sources: &Sources<'_>) -> Fact<Vec<String>> {
         return Fact::Known(Vec::new());
     }
     let present = sources.log.found.as_ref().map(|found| found.keys().cloned().collect::<Vec<_>>());
-    let last = sources.reader.text_of("log-exit", "kubelet").map(|text| exit_classes(text, KUBELET_LOG));
+    let last = sources.reader.text_of("log-exit", "kubelet").map(|text| exit_classes(text, &KUBELET_LOG));
     match (present, last) {
         (Fact::Unknown(why), Fact::Unknown(_)) => Fact::Unknown(why),
         (present, last) => {

@@ -3,13 +3,15 @@
 //! Sentences are data: they change with versions of kubelet and containerd, and a new one is a new line of a table.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
 use super::read::{Reader, clip};
-use super::system::{LogFinding, classify};
+use super::system::LogFinding;
 
 /// How many lines are kept.
 const KEPT: usize = 20;
@@ -24,9 +26,41 @@ pub struct LogFacts {
     pub found: Fact<BTreeMap<String, LogFinding>>,
 }
 
+/// A table of `(class, all of these words)`.
+pub(crate) struct Sentences {
+    rows: &'static [(&'static str, &'static [&'static str])],
+    /// Of all words, in the order of the rows.
+    finder: OnceLock<Option<AhoCorasick>>,
+}
+
+impl Sentences {
+    const fn new(rows: &'static [(&'static str, &'static [&'static str])]) -> Self {
+        Self { rows, finder: OnceLock::new() }
+    }
+
+    /// Sorts lines into classes; a line belongs to every class whose words it has all of.
+    pub(crate) fn classify(&self, text: &str) -> BTreeMap<String, LogFinding> {
+        // A table that no automaton can be made of, which a test excludes, has all its lines looked at.
+        let finder = self.finder.get_or_init(|| AhoCorasick::new(self.rows.iter().flat_map(|(_, words)| *words)).ok());
+        let mut found: BTreeMap<String, LogFinding> = BTreeMap::new();
+        for line in text.lines().filter(|line| finder.as_ref().is_none_or(|finder| finder.is_match(line))) {
+            for (class, words) in self.rows {
+                if words.iter().all(|word| line.contains(word)) {
+                    let finding = found
+                        .entry((*class).to_owned())
+                        .or_insert_with(|| LogFinding { count: 0, last: String::new() });
+                    finding.count += 1;
+                    finding.last = clip(line, 400);
+                }
+            }
+        }
+        found
+    }
+}
+
 /// Sentences of the kubelet. What occurs on healthy nodes too (`invalid capacity 0`, `pleg has yet to be successful`,
 /// `static kubelet mode`) is deliberately not here.
-pub const KUBELET_LOG: &[(&str, &[&str])] = &[
+pub(crate) static KUBELET_LOG: Sentences = Sentences::new(&[
     ("standalone", &["Standalone mode, no API client"]),
     ("standalone", &["No API server defined"]),
     ("standalone", &["Kubernetes client is nil"]),
@@ -73,7 +107,7 @@ pub const KUBELET_LOG: &[(&str, &[&str])] = &[
     ("bootstrap_cert_expired", &["part of the existing bootstrap client certificate"]),
     ("config_invalid", &["failed to decode kubelet config file"]),
     ("config_invalid", &["failed to validate kubelet configuration"]),
-];
+]);
 
 /// Sentences that look like faults and that healthy kubelets print, too: at each start, and for ever.
 pub const HARMLESS: &[&str] = &[
@@ -83,7 +117,7 @@ pub const HARMLESS: &[&str] = &[
 ];
 
 /// Sentences of containerd.
-pub const RUNTIME_LOG: &[(&str, &[&str])] = &[
+pub(crate) static RUNTIME_LOG: Sentences = Sentences::new(&[
     ("no_network_config", &["no network config found"]),
     ("cni_invalid", &["failed to load CNI config"]),
     ("cri_failed", &["failed to create CRI service"]),
@@ -99,10 +133,10 @@ pub const RUNTIME_LOG: &[(&str, &[&str])] = &[
     ("no_space", &["no space left on device"]),
     ("read_only_fs", &["ead-only file system"]),
     ("exec_format", &["exec format error"]),
-];
+]);
 
 impl LogFacts {
-    pub(crate) fn parse(reader: Reader<'_>, unit: &str, table: &[(&str, &[&str])]) -> Self {
+    pub(crate) fn parse(reader: Reader<'_>, unit: &str, table: &Sentences) -> Self {
         let text = reader.text_of("log", unit);
         let lines = text.as_ref().map(|text| {
             text.lines().filter(|line| !line.starts_with("invocation=") && !line.trim().is_empty()).collect::<Vec<_>>()
@@ -112,7 +146,7 @@ impl LogFacts {
                 let id = text.lines().next().and_then(|line| line.strip_prefix("invocation="));
                 Fact::from_option(id.filter(|id| !id.is_empty()).map(str::to_owned))
             }),
-            found: text.map(|text| classify(text, table)),
+            found: text.map(|text| table.classify(text)),
             lines: lines.map(|lines| {
                 let skipped = lines.len().saturating_sub(KEPT);
                 lines[skipped..].iter().map(|line| clip(line, 400)).collect()
@@ -139,9 +173,9 @@ pub(crate) fn exit_reason(text: &str) -> Option<String> {
 }
 
 /// The kinds of sentences between the last exit and the one before.
-pub(crate) fn exit_classes(text: &str, table: &[(&str, &[&str])]) -> Vec<String> {
+pub(crate) fn exit_classes(text: &str, table: &Sentences) -> Vec<String> {
     let life = last_life(text).map_or("", |(_, life)| life);
-    classify(life, table).into_keys().collect()
+    table.classify(life).into_keys().collect()
 }
 
 /// Everything before the last exit, and what of it came after the exit before.
@@ -231,7 +265,7 @@ mod tests {
         let text = "invocation=abc\nSep 10 13:41:27 n kubelet[1]: I0910 server.go:655] \"Standalone mode, no API client\"\n\
                     Sep 10 13:41:28 n kubelet[1]: I0910 status_manager.go:213] \"Kubernetes client is nil, not starting status manager\"\n";
         let record = record(&[("log", "kubelet", text)]);
-        let log = LogFacts::parse(Reader::new(&record), "kubelet", KUBELET_LOG);
+        let log = LogFacts::parse(Reader::new(&record), "kubelet", &KUBELET_LOG);
         assert_eq!(log.invocation, Fact::Known("abc".to_owned()));
         assert!(log.has("standalone") && !log.has("network_not_ready"));
         assert_eq!(log.found.known().unwrap()["standalone"].count, 2);
@@ -243,7 +277,7 @@ mod tests {
         let text = "invocation=a\n\"Not starting ClusterTrustBundle informer because we are in static kubelet mode\"\n\
                     invalid capacity 0 on image filesystem\nPLEG is not healthy: pleg has yet to be successful\n";
         let record = record(&[("log", "kubelet", text)]);
-        let log = LogFacts::parse(Reader::new(&record), "kubelet", KUBELET_LOG);
+        let log = LogFacts::parse(Reader::new(&record), "kubelet", &KUBELET_LOG);
         assert_eq!(log.found, Fact::Known(BTreeMap::new()));
     }
 

@@ -8,6 +8,7 @@
 //! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `kernel_log`,
 //!   `containerd_config`, `crictl`, `runtime`, `host_firewall`, `libcni`, `plugins`, `leases`, `vtep`, `elf`, `unit`,
 //!   `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the kubelet's own.
+//! - `memo`: what many nodes say alike is understood once.
 //! - [`cluster`]: what the records of a whole run say together.
 
 pub mod api;
@@ -42,6 +43,7 @@ mod leases;
 pub(crate) mod libcni;
 pub mod listing;
 pub mod logs;
+mod memo;
 mod mountinfo;
 pub mod mounts;
 pub mod network;

@@ -184,22 +184,6 @@ impl StuckProcess {
     }
 }
 
-/// Sorts lines into classes; a line belongs to every class whose words it has all of.
-pub(crate) fn classify(text: &str, table: &[(&str, &[&str])]) -> BTreeMap<String, LogFinding> {
-    let mut found: BTreeMap<String, LogFinding> = BTreeMap::new();
-    for line in text.lines() {
-        for (class, words) in table {
-            if words.iter().all(|word| line.contains(word)) {
-                let finding =
-                    found.entry((*class).to_owned()).or_insert_with(|| LogFinding { count: 0, last: String::new() });
-                finding.count += 1;
-                finding.last = clip(line, 400);
-            }
-        }
-    }
-    found
-}
-
 fn memory(reader: Reader<'_>, field: &str) -> Fact<u64> {
     reader.text("meminfo").and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix(field));
