@@ -30,7 +30,36 @@ pub fn report_with(
     checks: &Checks,
     join_logs: &BTreeMap<String, JoinLog>,
 ) -> Report {
-    judge_all(run, records, checks, join_logs, |_, _| ()).0
+    judge_all(run, records, parse(records), checks, join_logs, None).0
+}
+
+/// A record with its facts, and without the texts that nobody reads again.
+#[derive(Debug)]
+pub struct Understood {
+    pub record: Record,
+    pub facts: NodeFacts,
+}
+
+impl Understood {
+    pub fn new(mut record: Record) -> Self {
+        let facts = facts::parse(&record);
+        if let Some(capture) = &mut record.probe {
+            capture.keep_only(&facts::configuration::SECTIONS);
+        }
+        Self { record, facts }
+    }
+}
+
+/// The report of [`report`] on records that were understood one by one, with what is left of them.
+pub fn report_understood(run: &RunFile, nodes: Vec<Understood>, checks: &Checks) -> (Report, Vec<Record>) {
+    let (records, facts): (Vec<Record>, Vec<NodeFacts>) =
+        nodes.into_iter().map(|node| (node.record, node.facts)).unzip();
+    let report = judge_all(run, &records, facts, checks, &BTreeMap::new(), None).0;
+    (report, records)
+}
+
+fn parse(records: &[Record]) -> Vec<NodeFacts> {
+    parallel::map(records, facts::parse)
 }
 
 /// A run with all that was found out about it: what a plan is made from. A report alone leaves out what passes.
@@ -48,9 +77,7 @@ pub struct Assessed {
 /// for runs that change something; a sweep needs the report only.
 pub fn assess(run: &RunFile, records: &[Record], checks: &Checks, join_logs: &BTreeMap<String, JoinLog>) -> Assessed {
     let mut findings = BTreeMap::new();
-    let (report, clusters) = judge_all(run, records, checks, join_logs, |node, all| {
-        findings.insert(node.to_owned(), all.to_vec());
-    });
+    let (report, clusters) = judge_all(run, records, parse(records), checks, join_logs, Some(&mut findings));
     Assessed { report, clusters, findings }
 }
 
@@ -66,23 +93,24 @@ impl Assessed {
     }
 }
 
-/// `keep` sees each node's findings, causes filled in, before those that are not worth telling are dropped.
+/// `all` takes every finding of each node, causes filled in. Without it, those that are not worth telling are dropped as soon
+/// as they are counted.
 fn judge_all(
     run: &RunFile,
     records: &[Record],
+    facts: Vec<NodeFacts>,
     checks: &Checks,
     join_logs: &BTreeMap<String, JoinLog>,
-    mut keep: impl FnMut(&str, &[Finding]),
+    mut all: Option<&mut BTreeMap<String, Vec<Finding>>>,
 ) -> (Report, Vec<ClusterView>) {
-    let parsed = parallel::map(records, |record| {
-        let mut facts = facts::parse(record);
+    let named = records.iter().zip(facts).map(|(record, mut facts)| {
         if let Some(log) = join_logs.get(&record.name) {
             let own = [Some(&record.name), facts.identity.hostname.known()];
             facts.join = join::of_node(log, &own.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
         }
         (record.name.clone(), facts)
     });
-    let facts: BTreeMap<String, NodeFacts> = parsed.into_iter().collect();
+    let facts: BTreeMap<String, NodeFacts> = named.collect();
     let mut clusters = cluster::split(facts);
     let views = cluster::views(&clusters);
     if let Some(target) = run.target {
@@ -90,23 +118,31 @@ fn judge_all(
             upgrade::derived::measure(target, facts, view);
         }
     }
-    let all = parallel::map(records, |record| {
+    let keep_all = all.is_some();
+    let judged = parallel::map(records, |record| {
         let place = views.iter().position(|view| view.members.contains_key(&record.name)).unwrap_or(0);
         let own = clusters[place].get(&record.name).unwrap_or(&NO_FACTS);
         let (phase, mut findings) = judge(record, own, &views[place], checks);
         findings.cluster = place;
-        (phase, findings)
+        let counts = CheckCounts::of(&findings.findings);
+        if !keep_all {
+            findings.forget_passes();
+        }
+        ((phase, counts), findings)
     });
-    let (phases, mut judged): (Vec<Option<Phase>>, Vec<NodeFindings>) = all.into_iter().unzip();
+    let (told, mut judged): (Vec<(Option<Phase>, CheckCounts)>, Vec<NodeFindings>) = judged.into_iter().unzip();
     let root_causes = diagnose(&mut judged, checks);
-    let nodes = records.iter().zip(judged).zip(phases).map(|((record, judged), phase)| {
-        keep(&record.name, &judged.findings);
+    let nodes = records.iter().zip(judged).zip(told).map(|((record, judged), (phase, counts))| {
+        if let Some(all) = &mut all {
+            all.insert(record.name.clone(), judged.findings.clone());
+        }
         let own = clusters[judged.cluster].remove(&record.name).unwrap_or_default();
         let node = Judged {
             name: &record.name,
             facts: &own,
             phase,
             findings: &judged.findings,
+            passed: judged.passed,
             failure: record.failure.as_ref(),
             read: was_read(record),
         };
@@ -121,7 +157,7 @@ fn judge_all(
             failure: record.failure.clone(),
             timings: record.timings,
             areas,
-            checks: CheckCounts::of(&judged.findings),
+            checks: counts,
             findings: worth_telling(judged.findings),
             facts: Some(own).filter(|_| record.probe.is_some()),
         }
@@ -171,14 +207,14 @@ fn judge(record: &Record, facts: &NodeFacts, cluster: &ClusterView, checks: &Che
             Some(_) => false,
         });
     }
-    (phase, NodeFindings { name: record.name.clone(), cluster: 0, roles, findings })
+    (phase, NodeFindings::new(record.name.clone(), roles, findings))
 }
 
 fn was_read(record: &Record) -> bool {
     record.probe.as_ref().is_some_and(|capture| !capture.sections.is_empty())
 }
 
-/// Passes are counted, not listed: there are a hundred of them on every node.
+/// Passes are counted, not listed.
 fn worth_telling(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.retain(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable));
     findings.sort_by_key(|finding| (finding.verdict, finding.severity));

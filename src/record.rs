@@ -120,6 +120,20 @@ impl Capture {
         self.sections.iter().find(|section| section.id == id && section.arg.as_deref() == Some(arg))
     }
 
+    /// Drops every section but those of `ids`. Of the others the first stays without its text, because a capture without any
+    /// section is one of a node that was not read.
+    pub fn keep_only(&mut self, ids: &[&str]) {
+        let mut first = true;
+        self.sections.retain_mut(|section| {
+            let wanted = ids.contains(&section.id.as_str());
+            if !wanted && first {
+                section.text = String::new();
+            }
+            wanted || std::mem::take(&mut first)
+        });
+        self.sections.shrink_to_fit();
+    }
+
     /// All sections of that id, in order.
     pub fn sections<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Section> {
         self.sections.iter().filter(move |section| section.id == id)

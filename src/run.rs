@@ -28,7 +28,7 @@ use crate::upgrade::version::Target;
 pub mod merge;
 mod saved;
 
-pub use saved::{Saved, find, is_shard, list, unread};
+pub use saved::{Loaded, Saved, find, is_shard, list, load_as, unread};
 
 /// The version of `run.json`; a reader refuses a newer one.
 pub const RUN_SCHEMA: u32 = 1;

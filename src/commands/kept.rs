@@ -12,7 +12,7 @@ use super::common::{self, UsageError};
 use super::sweep::{Purpose, Show, exit_code};
 use crate::cli::{ChecksArgs, HostsArgs, Rerun};
 use crate::exit::ExitCode;
-use crate::fleet;
+use crate::fleet::{self, Understood};
 use crate::inventory::limit::Limit;
 use crate::inventory::model::Inventory;
 use crate::record::Record;
@@ -21,7 +21,7 @@ use crate::run::{self, RunFile, Saved};
 
 /// Prints a kept run as a sweep prints what it read.
 pub(super) fn show(
-    (mut run, records): (RunFile, Vec<Record>),
+    (mut run, nodes): (RunFile, Vec<Understood>),
     purpose: Purpose,
     checks: &ChecksArgs,
     show: Show,
@@ -34,7 +34,7 @@ pub(super) fn show(
         })?),
     };
     let checks = common::checks(checks, &run.sources)?;
-    let report = fleet::report(&run, &records, &checks);
+    let (report, records) = fleet::report_understood(&run, nodes, &checks);
     show.print(&report, &records, &checks, context)?;
     Ok(exit_code(&report))
 }
@@ -45,22 +45,32 @@ pub(super) fn load(
     args: &HostsArgs,
     context: &Context<'_>,
 ) -> anyhow::Result<(RunFile, Vec<Record>)> {
-    let saved = Saved::load(directory)?;
-    let mut records = saved.records;
-    let mut told: Vec<String> = saved.damaged.iter().map(ToString::to_string).collect();
-    if saved.run.duration_ms.is_none() {
-        told.push(format!("the run {} did not end by itself; what it read is shown", saved.run.id));
+    load_as(directory, args, context, |record| record, |record| record)
+}
+
+/// The same with each record made into something else as soon as it is read.
+pub(super) fn load_as<T: Send>(
+    directory: &Path,
+    args: &HostsArgs,
+    context: &Context<'_>,
+    make: impl Fn(Record) -> T + Sync,
+    record: impl Fn(&T) -> &Record,
+) -> anyhow::Result<(RunFile, Vec<T>)> {
+    let (run, mut made, damaged) = run::load_as(directory, make)?;
+    let mut told: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+    if run.duration_ms.is_none() {
+        told.push(format!("the run {} did not end by itself; what it read is shown", run.id));
     }
-    if let Some(part) = &saved.run.part {
-        let (id, shard) = (&saved.run.id, part.shard);
+    if let Some(part) = &run.part {
+        let (id, shard) = (&run.id, part.shard);
         told.push(format!("the run {id} is shard {shard} only; seaworthy merge puts all of them together"));
     }
     if !args.limit.is_empty() {
-        let names = select(&saved.run, &args.limit, context)?;
-        records.retain(|record| names.contains(&record.name));
+        let names = select(&run, &args.limit, context)?;
+        made.retain(|one| names.contains(&record(one).name));
     }
     common::warn(&told);
-    Ok((saved.run, records))
+    Ok((run, made))
 }
 
 /// The hosts of a run that patterns select.

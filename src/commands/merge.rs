@@ -9,6 +9,7 @@ use super::sweep::{Purpose, Show};
 use super::{Context, common, hosts, kept};
 use crate::cli::MergeArgs;
 use crate::exit::ExitCode;
+use crate::fleet::Understood;
 use crate::run::merge::{Merge, Merged, Piece};
 use crate::run::{self, RunError, Saved, Writer};
 
@@ -34,7 +35,8 @@ pub(super) fn run(args: &MergeArgs, context: &Context<'_>) -> anyhow::Result<Exi
 
     let purpose = merged.saved.run.target.map_or(Purpose::Sweep, |target| Purpose::Preflight(Some(target)));
     let show = Show { format: args.output, style: common::style(context.terminal, context.environment) };
-    let code = kept::show((merged.saved.run, merged.saved.records), purpose, &args.checks, show, context)?;
+    let nodes = merged.saved.records.into_iter().map(Understood::new).collect();
+    let code = kept::show((merged.saved.run, nodes), purpose, &args.checks, show, context)?;
     if let Some(directory) = kept.filter(|_| !context.terminal.quiet) {
         let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
     }

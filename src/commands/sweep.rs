@@ -17,7 +17,7 @@ use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::config;
 use crate::exit::ExitCode;
 use crate::fanout::{Stop, fan_out, in_turn};
-use crate::fleet;
+use crate::fleet::{self, Understood};
 use crate::interrupt::Interrupt;
 use crate::playbook::load::{HEALTH_SWEEP, PRE_UPGRADE};
 use crate::probe::{self, ScriptOptions};
@@ -82,7 +82,9 @@ pub(super) fn run(
         let runs = runs().unwrap_or_default();
         // Any run will do for a preflight, also one that was made for another target.
         let command = if purpose == Purpose::Sweep { Some("sweep") } else { None };
-        let kept = kept::load(&run::find(&runs, wanted, command)?, &args.hosts, context)?;
+        let kept = kept::load_as(&run::find(&runs, wanted, command)?, &args.hosts, context, Understood::new, |node| {
+            &node.record
+        })?;
         let code = kept::show(kept, purpose, &args.checks, show, context)?;
         return Ok(args.outcome.of(code));
     }

@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Passed;
 use crate::checks::{Finding, Lack, Severity};
 use crate::facts::{Fact, NodeFacts};
 use crate::verdict::{Area, AreaCell, Phase, Verdict};
 
 /// One cell per area, in the table's order.
-pub(super) fn cells(facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding]) -> Vec<AreaCell> {
+pub(super) fn cells(facts: &NodeFacts, phase: Option<Phase>, findings: &[Finding], passed: Passed) -> Vec<AreaCell> {
     let mut by_area: BTreeMap<Area, Vec<&Finding>> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| counts(finding)) {
         if let Some(area) = Area::of_check(&finding.id) {
             by_area.entry(area).or_default().push(finding);
         }
     }
-    let cell = |area| cell(area, facts, phase, by_area.remove(&area).unwrap_or_default());
+    let cell = |area| cell(area, facts, phase, by_area.remove(&area).unwrap_or_default(), passed.in_area(area));
     Area::ALL.into_iter().map(cell).collect()
 }
 
-fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, mut of_area: Vec<&Finding>) -> AreaCell {
+fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, mut of_area: Vec<&Finding>, passed: bool) -> AreaCell {
     // Of equally bad ones the cause speaks before what it brings about.
     of_area.sort_by_key(|finding| (finding.verdict, finding.severity, finding.explained_by.is_some()));
     let with = |verdict| of_area.iter().filter(move |finding| finding.verdict == verdict);
@@ -30,7 +31,7 @@ fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, mut of_area: Vec<&F
         let reasons = reasons(&[Verdict::Fail, Verdict::Warn]);
         return AreaCell { area, verdict: worst.verdict, text: worst.cell.clone(), reasons };
     }
-    let judged = of_area.iter().any(|finding| matches!(finding.verdict, Verdict::Pass | Verdict::Expected));
+    let judged = passed || with(Verdict::Expected).next().is_some();
     let missing = with(Verdict::Unknown).any(|finding| matters(finding, area));
     if missing || (!judged && with(Verdict::Unknown).next().is_some()) {
         let reasons = unread(with(Verdict::Unknown).copied().filter(|finding| matters(finding, area)));

@@ -41,6 +41,53 @@ pub struct NodeFindings {
     pub cluster: usize,
     pub roles: Vec<Role>,
     pub findings: Vec<Finding>,
+    pub passed: Passed,
+}
+
+impl NodeFindings {
+    pub fn new(name: impl Into<String>, roles: Vec<Role>, findings: Vec<Finding>) -> Self {
+        let passed = Passed::of(&findings);
+        Self { name: name.into(), cluster: 0, roles, findings, passed }
+    }
+
+    /// Drops what passes or does not apply: two hundred findings of every node, of which [`Passed`] says all that is told.
+    pub fn forget_passes(&mut self) {
+        self.findings.retain(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable));
+        self.findings.shrink_to_fit();
+    }
+}
+
+/// Where a node's checks passed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    any: bool,
+    /// A bit for each [`Area`].
+    areas: u16,
+}
+
+impl Passed {
+    pub fn of(findings: &[Finding]) -> Self {
+        let mut passed = Self::default();
+        for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Pass) {
+            passed.any = true;
+            passed.areas |= Area::of_check(&finding.id).map_or(0, Self::bit);
+        }
+        passed
+    }
+
+    const fn bit(area: Area) -> u16 {
+        1 << area as u16
+    }
+
+    /// Some check did.
+    pub const fn any(self) -> bool {
+        self.any
+    }
+
+    /// Some check of the area did.
+    pub const fn in_area(self, area: Area) -> bool {
+        self.areas & Self::bit(area) != 0
+    }
 }
 
 /// Names the causes of a run, worst first, and fills in `explained_by` of every finding.
@@ -63,8 +110,7 @@ pub fn diagnose(nodes: &mut [NodeFindings], checks: &Checks) -> Vec<RootCause> {
         }
         explained.push(of_node.links);
     }
-    let judged =
-        nodes.iter().filter(|node| node.findings.iter().any(|finding| finding.verdict == Verdict::Pass)).count();
+    let judged = nodes.iter().filter(|node| node.passed.any()).count();
     let mut causes: Vec<(Rank, RootCause)> = found
         .into_iter()
         .filter_map(|(id, cases)| {
@@ -107,6 +153,7 @@ impl Case<'_> {
 }
 
 /// What the graph says of one node.
+#[derive(Default)]
 struct OfNode<'f> {
     roots: Vec<Case<'f>>,
     /// What explains a finding, by the finding's place.
@@ -116,6 +163,9 @@ struct OfNode<'f> {
 }
 
 fn of_node<'f>(node: &'f NodeFindings, graph: &Graph<'_>, wide: &[&'f Finding]) -> OfNode<'f> {
+    if !node.findings.iter().any(Finding::is_fault) {
+        return OfNode::default();
+    }
     let of_node = graph.of_node(&node.findings, wide);
     let mut roots: Vec<Case<'f>> = Vec::new();
     let mut followers: Vec<(&'f Finding, Causes)> = Vec::new();
@@ -229,11 +279,9 @@ fn not_the_cause(cases: &[Case<'_>]) -> Vec<NotTheCause> {
     }
     for area in SOUND {
         let sound = |node: &NodeFindings| {
-            let of_area: Vec<&Finding> = node.findings.iter().filter(|f| Area::of_check(&f.id) == Some(area)).collect();
-            of_area.iter().any(|f| f.verdict == Verdict::Pass)
-                && of_area
-                    .iter()
-                    .all(|f| matches!(f.verdict, Verdict::Pass | Verdict::NotApplicable | Verdict::Expected))
+            let mut of_area = node.findings.iter().filter(|f| Area::of_check(&f.id) == Some(area));
+            node.passed.in_area(area)
+                && of_area.all(|f| matches!(f.verdict, Verdict::Pass | Verdict::NotApplicable | Verdict::Expected))
         };
         if everywhere(&sound) {
             said.push(NotTheCause { what: area.name().to_owned(), why: "read and sound".to_owned() });

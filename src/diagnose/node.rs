@@ -1,5 +1,6 @@
 //! What one node amounts to in the table: roles, cells, verdict, and the words of the verdict column.
 
+use super::Passed;
 use super::cells::cells;
 use super::root_cause::RootCause;
 use crate::checks::{Finding, Severity};
@@ -41,7 +42,9 @@ pub struct Judged<'a> {
     pub name: &'a str,
     pub facts: &'a NodeFacts,
     pub phase: Option<Phase>,
+    /// What passes may be missing.
     pub findings: &'a [Finding],
+    pub passed: Passed,
     pub failure: Option<&'a Failure>,
     /// Something of the node was read.
     pub read: bool,
@@ -53,7 +56,7 @@ pub fn assess(node: &Judged<'_>, causes: &[RootCause]) -> Assessment {
         let summary = node.failure.map_or_else(|| "nothing could be read".to_owned(), failed);
         return Assessment { areas: Vec::new(), verdict: Verdict::Unknown, summary };
     }
-    let areas = cells(node.facts, node.phase, node.findings);
+    let areas = cells(node.facts, node.phase, node.findings, node.passed);
     let verdict = match verdict(node.findings, &areas) {
         // What was read is fine, but not everything was.
         Verdict::Pass if node.failure.is_some() => Verdict::Unknown,

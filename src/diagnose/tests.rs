@@ -46,7 +46,7 @@ fn node(name: &str, verdicts: &[(&str, Verdict)]) -> NodeFindings {
             }
         })
         .collect();
-    NodeFindings { name: name.to_owned(), cluster: 0, roles: vec![Role::Worker], findings }
+    NodeFindings::new(name, vec![Role::Worker], findings)
 }
 
 impl NodeFindings {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{PlannedHost, RECORD_LIMIT, RUN_SCHEMA, RunError, RunFile, file_name};
 use crate::failure::{Failure, FailureKind};
+use crate::parallel;
 use crate::record::{RECORD_SCHEMA, Record};
 
 /// A run read back: every host that was asked for has a record, made up if need be.
@@ -24,49 +25,42 @@ pub struct Saved {
 impl Saved {
     /// Reads a run directory. A damaged record costs that host only.
     pub fn load(directory: &Path) -> Result<Self, RunError> {
-        let path = directory.join("run.json");
-        let run: RunFile = read_json(&path)?;
-        if run.schema > RUN_SCHEMA {
-            return Err(RunError::Newer { path, found: run.schema, known: RUN_SCHEMA });
-        }
-        let mut damaged = Vec::new();
-        let mut records = Vec::with_capacity(run.hosts.len());
-        for host in &run.hosts {
-            let path = directory.join("hosts").join(file_name(&host.name));
-            let failure = match read_record(&path) {
-                Ok(record) if record.name == host.name => {
-                    records.push(record);
-                    continue;
-                }
-                Ok(record) => {
-                    let reason = format!("it is about {:?}, not {:?}", record.name, host.name);
-                    let failure = Failure::new(
-                        FailureKind::Protocol,
-                        "its saved record is about another host",
-                        "sweep it again with --rerun unreachable",
-                    );
-                    damaged.push(RunError::Malformed { path, reason });
-                    failure
-                }
-                Err(RunError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Failure::new(
-                    FailureKind::Interrupted,
-                    "the run ended before this host was done",
-                    "sweep it again with --rerun unreachable",
-                ),
-                Err(error) => {
-                    let failure = Failure::new(
-                        FailureKind::Protocol,
-                        "its saved record cannot be read",
-                        "sweep it again with --rerun unreachable",
-                    );
-                    damaged.push(error);
-                    failure
-                }
-            };
-            records.push(unread(host, failure));
-        }
+        let (run, records, damaged) = load_as(directory, |record| record)?;
         Ok(Self { run, records, damaged })
     }
+}
+
+/// The run, what became of each record, in the order of `run.hosts`, and the files that could not be read.
+pub type Loaded<T> = (RunFile, Vec<T>, Vec<RunError>);
+
+/// The same as [`Saved::load`], with each record made into something else as soon as it is read: the texts of ten thousand
+/// nodes need not be in memory at once.
+pub fn load_as<T: Send>(directory: &Path, make: impl Fn(Record) -> T + Sync) -> Result<Loaded<T>, RunError> {
+    let path = directory.join("run.json");
+    let run: RunFile = read_json(&path)?;
+    if run.schema > RUN_SCHEMA {
+        return Err(RunError::Newer { path, found: run.schema, known: RUN_SCHEMA });
+    }
+    let read = parallel::map(&run.hosts, |host| {
+        let path = directory.join("hosts").join(file_name(&host.name));
+        let again = "sweep it again with --rerun unreachable";
+        let lost = |kind, why: &str| unread(host, Failure::new(kind, why, again));
+        let (record, damage) = match read_record(&path) {
+            Ok(record) if record.name == host.name => (record, None),
+            Ok(record) => {
+                let reason = format!("it is about {:?}, not {:?}", record.name, host.name);
+                let damage = RunError::Malformed { path, reason };
+                (lost(FailureKind::Protocol, "its saved record is about another host"), Some(damage))
+            }
+            Err(RunError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                (lost(FailureKind::Interrupted, "the run ended before this host was done"), None)
+            }
+            Err(damage) => (lost(FailureKind::Protocol, "its saved record cannot be read"), Some(damage)),
+        };
+        (make(record), damage)
+    });
+    let (made, damaged): (Vec<T>, Vec<Option<RunError>>) = read.into_iter().unzip();
+    Ok((run, made, damaged.into_iter().flatten().collect()))
 }
 
 /// The record of a host about which nothing is known but the reason.

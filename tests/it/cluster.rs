@@ -145,7 +145,7 @@ fn judged(run: &Run) -> (Vec<(String, String)>, Vec<RootCause>) {
             let roles = [if facts.identity.control_plane.is_true() { Role::ControlPlane } else { Role::Worker }];
             let subject =
                 seaworthy::checks::Subject { facts, phase: phase(facts, member), roles: &roles, member, failure: None };
-            NodeFindings { name: name.clone(), cluster: 0, roles: roles.to_vec(), findings: checks.evaluate(&subject) }
+            NodeFindings::new(name, roles.to_vec(), checks.evaluate(&subject))
         })
         .collect();
     let causes = diagnose(&mut nodes, &checks);

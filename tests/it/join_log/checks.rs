@@ -206,7 +206,8 @@ fn a_dead_controller_manager_explains_what_looks_unrelated_on_other_nodes() {
     let of = |name: &str, role: Role, phase: Phase, facts: &NodeFacts| {
         let roles = vec![role];
         let subject = Subject { facts, phase: Some(phase), roles: &roles, member: &member, failure: None };
-        NodeFindings { name: name.to_owned(), cluster: 0, findings: checks.evaluate(&subject), roles }
+        let findings = checks.evaluate(&subject);
+        NodeFindings::new(name, roles, findings)
     };
     let mut control = NodeFacts::default();
     control.control_plane.controller_manager.down = Fact::Known(true);

@@ -15,7 +15,8 @@ async fn files_come_back_with_mode_and_time_and_what_was_absent_goes() {
         node.put(CONF, "a key");
         fs::set_permissions(node.path(CONF), fs::Permissions::from_mode(0o600)).unwrap();
         let old = fs::metadata(node.path(CONF)).unwrap();
-        let paths = [CONF, "/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/pki", "/etc/new/deep/file"].map(str::to_owned);
+        let paths =
+            [CONF, "/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/pki", "/etc/new/deep/file"].map(str::to_owned);
         hand.keep(RUN, &paths).await.unwrap();
         let dir = fs::metadata(node.path("/var/lib/seaworthy")).unwrap();
         assert_eq!(dir.mode() & 0o777, 0o700, "{shell:?}");
