@@ -7,7 +7,7 @@ use crate::checks::{Checks, Finding, Subject};
 use crate::diagnose::join_log::JoinLog;
 use crate::diagnose::node::{self, Judged};
 use crate::diagnose::phase::phase;
-use crate::diagnose::{NodeFindings, diagnose};
+use crate::diagnose::{NodeFindings, Passed, diagnose};
 use crate::facts::cluster::{ClusterView, Member};
 use crate::facts::{self, NodeFacts, cluster, join};
 use crate::parallel;
@@ -122,12 +122,8 @@ fn judge_all(
     let judged = parallel::map(records, |record| {
         let place = views.iter().position(|view| view.members.contains_key(&record.name)).unwrap_or(0);
         let own = clusters[place].get(&record.name).unwrap_or(&NO_FACTS);
-        let (phase, mut findings) = judge(record, own, &views[place], checks);
+        let (phase, counts, mut findings) = judge(record, own, &views[place], checks, keep_all);
         findings.cluster = place;
-        let counts = CheckCounts::of(&findings.findings);
-        if !keep_all {
-            findings.forget_passes();
-        }
         ((phase, counts), findings)
     });
     let (told, mut judged): (Vec<(Option<Phase>, CheckCounts)>, Vec<NodeFindings>) = judged.into_iter().unzip();
@@ -191,23 +187,42 @@ fn changed(checks: &Checks) -> Vec<ChangedCheck> {
 
 static NO_FACTS: std::sync::LazyLock<NodeFacts> = std::sync::LazyLock::new(NodeFacts::default);
 
-/// What every check says about one record.
-fn judge(record: &Record, facts: &NodeFacts, cluster: &ClusterView, checks: &Checks) -> (Option<Phase>, NodeFindings) {
+/// What every check says about one record; without `all`, only counted where it passes.
+fn judge(
+    record: &Record,
+    facts: &NodeFacts,
+    cluster: &ClusterView,
+    checks: &Checks,
+    all: bool,
+) -> (Option<Phase>, CheckCounts, NodeFindings) {
     let unmatched = Member::default();
     let member = cluster.members.get(&record.name).unwrap_or(&unmatched);
     let roles = node::roles(record.role, facts);
     let phase = if was_read(record) { phase(facts, member) } else { None };
     let subject = Subject { facts, phase, roles: &roles, member, failure: record.failure.as_ref() };
-    let mut findings = checks.evaluate(&subject);
-    if !was_read(record) {
-        // What keeps it from being read says enough, and the API may know of it; nothing else was looked at.
-        findings.retain(|finding| match Area::of_check(&finding.id) {
-            None => finding.verdict != Verdict::Unknown,
-            Some(Area::Api) => finding.is_fault(),
-            Some(_) => false,
-        });
+    let (mut counts, mut passed) = (CheckCounts::default(), Passed::default());
+    let findings = if was_read(record) && !all {
+        checks.evaluate_loud(&subject, |check, verdict| {
+            counts.add(verdict);
+            passed.add(&check.id, verdict);
+        })
+    } else {
+        let mut findings = checks.evaluate(&subject);
+        if !was_read(record) {
+            // What keeps it from being read says enough, and the API may know of it; nothing else was looked at.
+            findings.retain(|finding| match Area::of_check(&finding.id) {
+                None => finding.verdict != Verdict::Unknown,
+                Some(Area::Api) => finding.is_fault(),
+                Some(_) => false,
+            });
+        }
+        findings
+    };
+    for finding in &findings {
+        counts.add(finding.verdict);
+        passed.add(&finding.id, finding.verdict);
     }
-    (phase, NodeFindings::new(record.name.clone(), roles, findings))
+    (phase, counts, NodeFindings { name: record.name.clone(), cluster: 0, roles, findings, passed })
 }
 
 fn was_read(record: &Record) -> bool {

@@ -279,7 +279,7 @@ impl SerializeMap for Fields {
     type Error = fmt::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), fmt::Error> {
-        self.key = key.serialize(Name)?;
+        self.key = key.serialize(Name(str::to_owned))?;
         Ok(())
     }
 
@@ -306,25 +306,25 @@ impl SerializeStruct for Fields {
     }
 }
 
-/// A map's key as JSON has it.
-pub(super) struct Name;
+/// What a function makes of a map's key, as JSON has it.
+pub(super) struct Name<F>(pub(super) F);
 
 macro_rules! names {
     ($($name:ident($kind:ty);)*) => {
-        $(fn $name(self, value: $kind) -> Result<String, fmt::Error> { Ok(value.to_string()) })*
+        $(fn $name(self, value: $kind) -> Result<R, fmt::Error> { Ok(self.0(&value.to_string())) })*
     };
 }
 
-impl Serializer for Name {
-    type Ok = String;
+impl<R, F: FnOnce(&str) -> R> Serializer for Name<F> {
+    type Ok = R;
     type Error = fmt::Error;
-    type SerializeSeq = Impossible<String, fmt::Error>;
-    type SerializeTuple = Impossible<String, fmt::Error>;
-    type SerializeTupleStruct = Impossible<String, fmt::Error>;
-    type SerializeTupleVariant = Impossible<String, fmt::Error>;
-    type SerializeMap = Impossible<String, fmt::Error>;
-    type SerializeStruct = Impossible<String, fmt::Error>;
-    type SerializeStructVariant = Impossible<String, fmt::Error>;
+    type SerializeSeq = Impossible<R, fmt::Error>;
+    type SerializeTuple = Impossible<R, fmt::Error>;
+    type SerializeTupleStruct = Impossible<R, fmt::Error>;
+    type SerializeTupleVariant = Impossible<R, fmt::Error>;
+    type SerializeMap = Impossible<R, fmt::Error>;
+    type SerializeStruct = Impossible<R, fmt::Error>;
+    type SerializeStructVariant = Impossible<R, fmt::Error>;
 
     names! {
         serialize_bool(bool);
@@ -337,43 +337,46 @@ impl Serializer for Name {
         serialize_u32(u32);
         serialize_u64(u64);
         serialize_char(char);
-        serialize_str(&str);
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<String, fmt::Error> {
-        Ok(variant.to_owned())
+    fn serialize_str(self, value: &str) -> Result<R, fmt::Error> {
+        Ok(self.0(value))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<String, fmt::Error> {
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<R, fmt::Error> {
+        Ok(self.0(variant))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<R, fmt::Error> {
         value.serialize(self)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<String, fmt::Error> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<R, fmt::Error> {
         value.serialize(self)
     }
 
     // JSON has no such keys.
-    fn serialize_f32(self, _: f32) -> Result<String, fmt::Error> {
+    fn serialize_f32(self, _: f32) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 
-    fn serialize_f64(self, _: f64) -> Result<String, fmt::Error> {
+    fn serialize_f64(self, _: f64) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Result<String, fmt::Error> {
+    fn serialize_bytes(self, _: &[u8]) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 
-    fn serialize_none(self) -> Result<String, fmt::Error> {
+    fn serialize_none(self) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 
-    fn serialize_unit(self) -> Result<String, fmt::Error> {
+    fn serialize_unit(self) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<String, fmt::Error> {
+    fn serialize_unit_struct(self, _: &'static str) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 
@@ -383,7 +386,7 @@ impl Serializer for Name {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<String, fmt::Error> {
+    ) -> Result<R, fmt::Error> {
         Err(fmt::Error)
     }
 

@@ -21,18 +21,45 @@ use crate::verdict::{Phase, Verdict};
 impl Checks {
     /// What every check that is not disabled says about a node, in the order of ids.
     pub fn evaluate(&self, subject: &Subject<'_>) -> Vec<Finding> {
+        self.on(subject, |node, check| Some(node.judge(check)))
+    }
+
+    /// The same without those that pass or do not apply, of which `quiet` is told: they are two hundred on every node.
+    pub fn evaluate_loud(&self, subject: &Subject<'_>, mut quiet: impl FnMut(&Check, Verdict)) -> Vec<Finding> {
+        self.on(subject, |node, check| match node.outcome(check) {
+            Outcome::Told(finding) => Some(*finding),
+            Outcome::Quiet(verdict) => {
+                quiet(check, verdict);
+                None
+            }
+        })
+    }
+
+    fn on<'a>(
+        &self,
+        subject: &Subject<'a>,
+        mut judge: impl FnMut(&Node<'_, Document<'a>>, &Check) -> Option<Finding>,
+    ) -> Vec<Finding> {
         let document = Document::of(subject);
         let values = self.slots.fill(&document);
         let node = Node {
             document: &document,
+            values: &values,
             context: context(&values),
             phase: subject.phase,
             roles: subject.roles,
             has_target: subject.facts.upgrade.is_some(),
         };
         let enabled = self.checks.iter().filter(|check| !check.change.as_ref().is_some_and(|change| change.disabled));
-        enabled.map(|check| node.judge(check)).collect()
+        enabled.filter_map(|check| judge(&node, check)).collect()
     }
+}
+
+/// What a check comes to.
+enum Outcome {
+    Told(Box<Finding>),
+    /// It passes, or does not apply.
+    Quiet(Verdict),
 }
 
 /// Everything that an expression can name.
@@ -61,6 +88,7 @@ impl<'a> Document<'a> {
 /// What the checks judge: the facts, and what the slots hold of them.
 pub(super) struct Node<'a, D> {
     pub(super) document: &'a D,
+    pub(super) values: &'a Values,
     pub(super) context: Context<'a, 'a>,
     pub(super) phase: Option<Phase>,
     pub(super) roles: &'a [Role],
@@ -71,25 +99,18 @@ pub(super) struct Node<'a, D> {
 impl<D: Serialize> Node<'_, D> {
     /// One check about the node.
     pub(super) fn judge(&self, check: &Check) -> Finding {
+        match self.outcome(check) {
+            Outcome::Told(finding) => *finding,
+            Outcome::Quiet(verdict) => finding(check, verdict, String::new(), Vec::new()),
+        }
+    }
+
+    fn outcome(&self, check: &Check) -> Outcome {
         let Self { document, phase, roles, .. } = *self;
-        let finding = |verdict, message: String, evidence| Finding {
-            id: check.id.clone(),
-            verdict,
-            severity: check.severity,
-            title: check.title.clone(),
-            message,
-            cell: String::new(),
-            evidence,
-            lacks: Vec::new(),
-            since: None,
-            certain: false,
-            explained_by: None,
-            explains: Vec::new(),
-        };
         let of_role = roles.is_empty() || roles.iter().any(|role| check.roles.contains(role));
         let of_sweep = !check.needs_target || self.has_target;
         if !of_role || !of_sweep || phase.is_some_and(|phase| !check.phases.contains(&phase)) {
-            return finding(Verdict::NotApplicable, String::new(), Vec::new());
+            return Outcome::Quiet(Verdict::NotApplicable);
         }
         let found = |verdict| {
             let since = check.since.as_ref().and_then(|path| value_at(document, path)?.as_i64());
@@ -99,7 +120,7 @@ impl<D: Serialize> Node<'_, D> {
                 since,
                 certain: check.certain.as_ref().is_some_and(|certain| self.holds(certain)),
                 explains: edges.map(|edge| edge.id.clone()).collect(),
-                ..finding(verdict, check.message.fill(document), evidence(check, document))
+                ..finding(check, verdict, check.message.fill(document), evidence(check, document))
             }
         };
         let failing = self.run(&check.fail);
@@ -107,34 +128,58 @@ impl<D: Serialize> Node<'_, D> {
         let verdict = match (failing, warning) {
             (Some(true), _) => Verdict::Fail,
             (_, Some(true)) => Verdict::Warn,
-            (Some(false), Some(false)) => return finding(Verdict::Pass, String::new(), Vec::new()),
+            (Some(false), Some(false)) => return Outcome::Quiet(Verdict::Pass),
             (None, _) | (_, None) => {
-                let lacks = lacking(check, document);
+                let lacks = self.lacking(check);
                 let message = if lacks.is_empty() { self.why(check) } else { why_unknown(&lacks) };
-                return Finding { lacks, ..finding(Verdict::Unknown, message, Vec::new()) };
+                let unknown = Finding { lacks, ..finding(check, Verdict::Unknown, message, Vec::new()) };
+                return Outcome::Told(Box::new(unknown));
             }
         };
-        match phase {
+        let told = match phase {
             Some(phase) if check.expected_in.contains(&phase) => found(Verdict::Expected),
             // Whether it is a fault depends on what is not known.
             None if !check.expected_in.is_empty() || !check.phases.contains(&Phase::Unprepared) => {
                 let why = "whether that is a fault depends on the node's phase, which is not known";
                 let message = format!("{}; {why}", check.message.fill(document));
-                finding(Verdict::Unknown, message, evidence(check, document))
+                finding(check, Verdict::Unknown, message, evidence(check, document))
             }
             _ if check.expected_when.as_ref().is_some_and(|expected| self.holds(expected)) => found(Verdict::Expected),
             _ => found(verdict),
-        }
+        };
+        Outcome::Told(Box::new(told))
     }
 
     /// `None` when it cannot be told.
     fn run(&self, expression: &Expression) -> Option<bool> {
-        let answer = Cel::resolve_val(&expression.bound, &self.context).ok()?;
+        let answer = Cel::resolve_val(&expression.bound.expression, &self.context).ok()?;
         answer.downcast_ref::<CelBool>().map(|answer| *answer.inner())
     }
 
     fn holds(&self, expression: &Expression) -> bool {
         self.run(expression) == Some(true)
+    }
+
+    /// The facts that were not read, each with its reason.
+    fn lacking(&self, check: &Check) -> Vec<Lack> {
+        let expressions = || [&check.fail].into_iter().chain(&check.warn);
+        // Nothing above a known fact is unknown, and no area as a whole.
+        let known = |path: &str| {
+            let mut below = expressions().flat_map(|expression| &expression.bound.slots).filter(|(named, _)| {
+                named.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            });
+            below.any(|(_, slot)| self.values.has(*slot))
+        };
+        let paths = expressions().flat_map(|expression| &expression.paths);
+        let mut lacking: Vec<Lack> = Vec::new();
+        for path in paths.filter(|path| path.contains('.') && !known(path)) {
+            let Some(why) = value_at(self.document, path).and_then(unknown) else { continue };
+            let lack = Lack { path: path.clone(), why };
+            if !lacking.contains(&lack) {
+                lacking.push(lack);
+            }
+        }
+        lacking
     }
 
     /// Why a check could not be judged though every fact is known: the error of its expression as it is written.
@@ -146,27 +191,29 @@ impl<D: Serialize> Node<'_, D> {
     }
 }
 
+fn finding(check: &Check, verdict: Verdict, message: String, evidence: Vec<Evidence>) -> Finding {
+    Finding {
+        id: check.id.clone(),
+        verdict,
+        severity: check.severity,
+        title: check.title.clone(),
+        message,
+        cell: String::new(),
+        evidence,
+        lacks: Vec::new(),
+        since: None,
+        certain: false,
+        explained_by: None,
+        explains: Vec::new(),
+    }
+}
+
 /// Facts by their slots.
 pub(super) fn context(values: &Values) -> Context<'_, '_> {
     static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     context.set_variable_resolver(values);
     context
-}
-
-/// The facts that were not read, each with its reason.
-fn lacking(check: &Check, document: &impl Serialize) -> Vec<Lack> {
-    let warn = check.warn.iter().flat_map(|warn| &warn.paths);
-    let mut lacking: Vec<Lack> = Vec::new();
-    // A whole area is never unknown.
-    for path in check.fail.paths.iter().chain(warn).filter(|path| path.contains('.')) {
-        let Some(why) = value_at(document, path).and_then(unknown) else { continue };
-        let lack = Lack { path: path.clone(), why };
-        if !lacking.contains(&lack) {
-            lacking.push(lack);
-        }
-    }
-    lacking
 }
 
 /// In words.

@@ -26,7 +26,7 @@ pub use words::words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cel::{IdedExpr, Program};
+use cel::Program;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -37,7 +37,7 @@ use crate::failure::Failure;
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 use parse::Trial;
-use slots::Slots;
+use slots::{Bound, Slots};
 use words::Message;
 
 /// How bad it is when a check fails. Ordered from worst to mildest.
@@ -240,7 +240,7 @@ struct Expression {
     text: String,
     program: Program,
     /// The same with slots in place of paths: what is evaluated.
-    bound: IdedExpr,
+    bound: Bound,
     /// Paths of the facts that it names.
     paths: Vec<String>,
 }

@@ -352,7 +352,14 @@ fn hold(
     document["node"]["phase"] = serde_json::json!(phase);
     let has_target = !document["upgrade"].is_null();
     let values = slots.fill(&document);
-    let node = Node { document: &document, context: context(&values), phase, roles: &check.roles, has_target };
+    let node = Node {
+        document: &document,
+        values: &values,
+        context: context(&values),
+        phase,
+        roles: &check.roles,
+        has_target,
+    };
     let found = node.judge(check);
     match (name, found.verdict) {
         ("failing", Verdict::Fail | Verdict::Warn) | ("passing", Verdict::Pass) => Ok(()),

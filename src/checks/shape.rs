@@ -134,8 +134,8 @@ fn sample(field: &Field, filling: Filling) -> Value {
 }
 
 /// The type of the fact at a dotted path.
-pub(super) fn at(path: &str) -> Result<Shape, String> {
-    let mut shape = ROOT.clone();
+pub(super) fn at(path: &str) -> Result<&'static Shape, String> {
+    let mut shape: &'static Shape = &ROOT;
     for (index, name) in path.split('.').enumerate() {
         let parent = path.split('.').take(index).collect::<Vec<_>>().join(".");
         shape = select(shape, &parent, name)?;
@@ -143,11 +143,15 @@ pub(super) fn at(path: &str) -> Result<Shape, String> {
     Ok(shape)
 }
 
-fn select(shape: Shape, parent: &str, name: &str) -> Result<Shape, String> {
+/// Of what a computation gives, and of a map's keys.
+static ANY: Shape = Shape::Any;
+static TEXT: Shape = Shape::Text;
+
+fn select(shape: &'static Shape, parent: &str, name: &str) -> Result<&'static Shape, String> {
     match shape {
-        Shape::Struct(mut fields) => {
-            if let Some(field) = fields.remove(name) {
-                return Ok(field.shape);
+        Shape::Struct(fields) => {
+            if let Some(field) = fields.get(name) {
+                return Ok(&field.shape);
             }
             let of = if parent.is_empty() { String::new() } else { format!(" in `{parent}`") };
             let hint = nearest(name, fields.keys().map(|name| (name.as_str(), name.as_str())))
@@ -155,8 +159,8 @@ fn select(shape: Shape, parent: &str, name: &str) -> Result<Shape, String> {
                 .unwrap_or_default();
             Err(format!("no fact is called `{name}`{of}{hint}"))
         }
-        Shape::Map(value) => Ok(value.shape),
-        Shape::Any => Ok(Shape::Any),
+        Shape::Map(value) => Ok(&value.shape),
+        Shape::Any => Ok(&ANY),
         Shape::List(_) | Shape::Bool | Shape::Int | Shape::Text => {
             Err(format!("`{parent}` has no fields, so there is no `{name}` in it"))
         }
@@ -174,19 +178,19 @@ pub(super) fn paths(expression: &IdedExpr) -> Result<Vec<String>, String> {
 
 struct Walk {
     /// Variables of `exists` and its like, innermost last.
-    scope: Vec<(String, Shape)>,
+    scope: Vec<(String, &'static Shape)>,
     paths: Vec<String>,
 }
 
 impl Walk {
-    fn shape(&mut self, expression: &IdedExpr) -> Result<Shape, String> {
+    fn shape(&mut self, expression: &IdedExpr) -> Result<&'static Shape, String> {
         match &expression.expr {
             Expr::Ident(name) => {
                 if let Some((_, shape)) = self.scope.iter().rev().find(|(variable, _)| variable == name) {
-                    return Ok(shape.clone());
+                    return Ok(shape);
                 }
                 self.paths.push(name.clone());
-                select(ROOT.clone(), "", name)
+                select(&ROOT, "", name)
             }
             Expr::Select(selected) => {
                 let of = self.shape(&selected.operand)?;
@@ -202,35 +206,35 @@ impl Walk {
             }
             Expr::Call(call) => {
                 let target = call.target.iter().map(AsRef::as_ref);
-                let shapes: Vec<Shape> =
+                let shapes: Vec<&'static Shape> =
                     target.chain(&call.args).map(|part| self.shape(part)).collect::<Result<_, _>>()?;
                 Ok(match (call.func_name.as_str(), shapes.into_iter().next()) {
-                    (operators::INDEX, Some(Shape::List(item) | Shape::Map(item))) => item.shape,
-                    _ => Shape::Any,
+                    (operators::INDEX, Some(Shape::List(item) | Shape::Map(item))) => &item.shape,
+                    _ => &ANY,
                 })
             }
             Expr::Comprehension(each) => {
                 let item = match self.shape(&each.iter_range)? {
-                    Shape::List(item) => item.shape,
-                    Shape::Map(_) => Shape::Text,
-                    _ => Shape::Any,
+                    Shape::List(item) => &item.shape,
+                    Shape::Map(_) => &TEXT,
+                    _ => &ANY,
                 };
                 self.shape(&each.accu_init)?;
                 let before = self.scope.len();
                 self.scope.push((each.iter_var.clone(), item));
-                self.scope.extend(each.iter_var2.clone().map(|name| (name, Shape::Any)));
-                self.scope.push((each.accu_var.clone(), Shape::Any));
+                self.scope.extend(each.iter_var2.clone().map(|name| (name, &ANY)));
+                self.scope.push((each.accu_var.clone(), &ANY));
                 for part in [&each.loop_cond, &each.loop_step, &each.result] {
                     self.shape(part)?;
                 }
                 self.scope.truncate(before);
-                Ok(Shape::Any)
+                Ok(&ANY)
             }
             Expr::List(list) => {
                 for element in &list.elements {
                     self.shape(element)?;
                 }
-                Ok(Shape::Any)
+                Ok(&ANY)
             }
             Expr::Map(map) => {
                 for entry in &map.entries {
@@ -239,9 +243,9 @@ impl Walk {
                         self.shape(&entry.value)?;
                     }
                 }
-                Ok(Shape::Any)
+                Ok(&ANY)
             }
-            Expr::Literal(_) => Ok(Shape::Any),
+            Expr::Literal(_) => Ok(&ANY),
             Expr::Struct(_) | Expr::Unspecified => Err("structures cannot be written in a check".to_owned()),
         }
     }

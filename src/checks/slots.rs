@@ -30,80 +30,38 @@ struct Branch {
     whole: Option<usize>,
     /// Of a path that is only compared with null.
     shallow: Option<usize>,
-    /// By name, in order.
+    /// By length and name.
     below: Vec<(String, Branch)>,
 }
 
 impl Branch {
     fn child(&self, name: &str) -> Option<&Self> {
-        let place = self.below.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        let place = self.place(name).ok()?;
         Some(&self.below[place].1)
+    }
+
+    /// Lengths first: most names are told apart by them.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.below.binary_search_by(|(known, _)| known.len().cmp(&name.len()).then_with(|| known.as_str().cmp(name)))
     }
 }
 
 impl Slots {
     /// The expression with slots in place of paths.
-    pub(super) fn bind(&mut self, expression: &IdedExpr) -> IdedExpr {
-        let mut bound = expression.clone();
-        self.bind_in(&mut bound, &mut Vec::new());
+    pub(super) fn bind(&mut self, expression: &IdedExpr) -> Bound {
+        let mut bound = Bound { expression: expression.clone(), slots: Vec::new() };
+        let mut binding = Binding { slots: self, scope: Vec::new(), named: &mut bound.slots };
+        binding.bind(&mut bound.expression);
         bound
-    }
-
-    fn bind_in(&mut self, expression: &mut IdedExpr, scope: &mut Vec<String>) {
-        if let Some(path) = path_of(expression, scope) {
-            expression.expr = Expr::Ident(self.slot(&path, Depth::Whole).to_string());
-            return;
-        }
-        match &mut expression.expr {
-            Expr::Select(selected) => self.bind_in(&mut selected.operand, scope),
-            Expr::Call(call) => {
-                let compared = matches!(call.func_name.as_str(), operators::EQUALS | operators::NOT_EQUALS);
-                if compared && let [path, null] = call.args.as_mut_slice() {
-                    let is_null = matches!(null.expr, Expr::Literal(LiteralValue::Null));
-                    if let Some(path_text) = path_of(path, scope).filter(|_| is_null) {
-                        path.expr = Expr::Ident(self.slot(&path_text, Depth::Shallow).to_string());
-                        return;
-                    }
-                }
-                for part in call.target.iter_mut().map(AsMut::as_mut).chain(&mut call.args) {
-                    self.bind_in(part, scope);
-                }
-            }
-            Expr::Comprehension(each) => {
-                self.bind_in(&mut each.iter_range, scope);
-                self.bind_in(&mut each.accu_init, scope);
-                let before = scope.len();
-                scope.push(each.iter_var.clone());
-                scope.extend(each.iter_var2.clone());
-                scope.push(each.accu_var.clone());
-                for part in [&mut each.loop_cond, &mut each.loop_step, &mut each.result] {
-                    self.bind_in(part, scope);
-                }
-                scope.truncate(before);
-            }
-            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.bind_in(element, scope)),
-            Expr::Map(map) => {
-                for entry in &mut map.entries {
-                    if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                        self.bind_in(&mut entry.key, scope);
-                        self.bind_in(&mut entry.value, scope);
-                    }
-                }
-            }
-            Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
-        }
     }
 
     fn slot(&mut self, path: &str, depth: Depth) -> usize {
         let mut branch = &mut self.root;
         for name in path.split('.') {
-            let place = match branch.below.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
-                Ok(place) => place,
-                Err(place) => {
-                    branch.below.insert(place, (name.to_owned(), Branch::default()));
-                    place
-                }
-            };
+            let place = branch.place(name).unwrap_or_else(|place| {
+                branch.below.insert(place, (name.to_owned(), Branch::default()));
+                place
+            });
             branch = &mut branch.below[place].1;
         }
         let slot = match depth {
@@ -157,20 +115,96 @@ impl Take for Option<Value> {
     }
 }
 
-/// `a.b.c` if the expression is written like that, and `a` is no variable of a comprehension.
-fn path_of(expression: &IdedExpr, scope: &[String]) -> Option<String> {
-    if matches!(&expression.expr, Expr::Select(selected) if selected.test) {
-        return None;
+/// An expression as it is evaluated.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) expression: IdedExpr,
+    /// Every path that it names, to its end, with the slot.
+    pub(super) slots: Vec<(String, usize)>,
+}
+
+struct Binding<'s> {
+    slots: &'s mut Slots,
+    /// Variables of comprehensions.
+    scope: Vec<String>,
+    named: &'s mut Vec<(String, usize)>,
+}
+
+impl Binding<'_> {
+    fn bind(&mut self, expression: &mut IdedExpr) {
+        if let Some(path) = self.path_of(expression) {
+            expression.expr = Expr::Ident(self.slot(path, Depth::Whole));
+            return;
+        }
+        match &mut expression.expr {
+            Expr::Select(selected) => self.bind(&mut selected.operand),
+            Expr::Call(call) => {
+                let compared = matches!(call.func_name.as_str(), operators::EQUALS | operators::NOT_EQUALS);
+                if compared && let [path, null] = call.args.as_mut_slice() {
+                    let is_null = matches!(null.expr, Expr::Literal(LiteralValue::Null));
+                    if let Some(path_text) = self.path_of(path).filter(|_| is_null) {
+                        path.expr = Expr::Ident(self.slot(path_text, Depth::Shallow));
+                        return;
+                    }
+                }
+                for part in call.target.iter_mut().map(AsMut::as_mut).chain(&mut call.args) {
+                    self.bind(part);
+                }
+            }
+            Expr::Comprehension(each) => {
+                self.bind(&mut each.iter_range);
+                self.bind(&mut each.accu_init);
+                let before = self.scope.len();
+                self.scope.push(each.iter_var.clone());
+                self.scope.extend(each.iter_var2.clone());
+                self.scope.push(each.accu_var.clone());
+                for part in [&mut each.loop_cond, &mut each.loop_step, &mut each.result] {
+                    self.bind(part);
+                }
+                self.scope.truncate(before);
+            }
+            Expr::List(list) => list.elements.iter_mut().for_each(|element| self.bind(element)),
+            Expr::Map(map) => {
+                for entry in &mut map.entries {
+                    if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                        self.bind(&mut entry.key);
+                        self.bind(&mut entry.value);
+                    }
+                }
+            }
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
     }
-    let path = written(expression)?;
-    let root = path.split('.').next().unwrap_or_default();
-    (!scope.iter().any(|variable| variable == root)).then_some(path)
+
+    /// The variable that stands for a path.
+    fn slot(&mut self, path: String, depth: Depth) -> String {
+        let slot = self.slots.slot(&path, depth);
+        self.named.push((path, slot));
+        slot.to_string()
+    }
+
+    /// `a.b.c` if the expression is written like that, and `a` is no variable of a comprehension.
+    fn path_of(&self, expression: &IdedExpr) -> Option<String> {
+        if matches!(&expression.expr, Expr::Select(selected) if selected.test) {
+            return None;
+        }
+        let path = written(expression)?;
+        let root = path.split('.').next().unwrap_or_default();
+        (!self.scope.iter().any(|variable| variable == root)).then_some(path)
+    }
 }
 
 /// One node's values, by slot. The slot of an unknown fact is empty, so that naming it is an error of the expression, and CEL's
 /// own rules say when such an error matters: `true || unknown` is true.
 #[derive(Debug)]
 pub(super) struct Values(Vec<Option<Box<dyn Val>>>);
+
+impl Values {
+    /// The fact is known, or known not to be there.
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.0.get(slot).is_some_and(Option::is_some)
+    }
+}
 
 impl VariableResolver for Values {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
@@ -187,7 +221,10 @@ struct Fill<'s, 'v, T> {
 
 impl<W: Take> Fill<'_, '_, W> {
     fn field(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<(), fmt::Error> {
-        let Some(branch) = self.branch.child(name) else { return Ok(()) };
+        self.branch.child(name).map_or(Ok(()), |branch| self.child(branch, value))
+    }
+
+    fn child(&mut self, branch: &Branch, value: &(impl Serialize + ?Sized)) -> Result<(), fmt::Error> {
         for (slot, depth) in [(branch.whole, Depth::Whole), (branch.shallow, Depth::Shallow)] {
             if let Some(slot) = slot {
                 self.into.take(slot, depth, value);
@@ -267,7 +304,7 @@ impl<'s, 'v, W: Take> Serializer for Fill<'s, 'v, W> {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<FillMap<'s, 'v, W>, fmt::Error> {
-        Ok(FillMap { fill: self, key: String::new() })
+        Ok(FillMap { fill: self, child: None })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, fmt::Error> {
@@ -325,7 +362,7 @@ impl<W: Take> SerializeStruct for Fill<'_, '_, W> {
 
 struct FillMap<'s, 'v, W> {
     fill: Fill<'s, 'v, W>,
-    key: String,
+    child: Option<&'s Branch>,
 }
 
 impl<W: Take> SerializeMap for FillMap<'_, '_, W> {
@@ -333,12 +370,15 @@ impl<W: Take> SerializeMap for FillMap<'_, '_, W> {
     type Error = fmt::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), fmt::Error> {
-        self.key = key.serialize(Name)?;
+        let branch = self.fill.branch;
+        self.child = key.serialize(Name(|name: &str| branch.child(name)))?;
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), fmt::Error> {
-        let _ = self.fill.field(&self.key, value);
+        if let Some(branch) = self.child.take() {
+            let _ = self.fill.child(branch, value);
+        }
         Ok(())
     }
 

@@ -40,6 +40,7 @@ pub struct NodeFindings {
     /// Which of the run's clusters it is of: what a control plane lacks, its own nodes feel.
     pub cluster: usize,
     pub roles: Vec<Role>,
+    /// What passes or does not apply may be missing: two hundred findings of every node, of which `passed` says all that is told.
     pub findings: Vec<Finding>,
     pub passed: Passed,
 }
@@ -48,12 +49,6 @@ impl NodeFindings {
     pub fn new(name: impl Into<String>, roles: Vec<Role>, findings: Vec<Finding>) -> Self {
         let passed = Passed::of(&findings);
         Self { name: name.into(), cluster: 0, roles, findings, passed }
-    }
-
-    /// Drops what passes or does not apply: two hundred findings of every node, of which [`Passed`] says all that is told.
-    pub fn forget_passes(&mut self) {
-        self.findings.retain(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::NotApplicable));
-        self.findings.shrink_to_fit();
     }
 }
 
@@ -68,11 +63,15 @@ pub struct Passed {
 impl Passed {
     pub fn of(findings: &[Finding]) -> Self {
         let mut passed = Self::default();
-        for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Pass) {
-            passed.any = true;
-            passed.areas |= Area::of_check(&finding.id).map_or(0, Self::bit);
-        }
+        findings.iter().for_each(|finding| passed.add(&finding.id, finding.verdict));
         passed
+    }
+
+    pub fn add(&mut self, id: &str, verdict: Verdict) {
+        if verdict == Verdict::Pass {
+            self.any = true;
+            self.areas |= Area::of_check(id).map_or(0, Self::bit);
+        }
     }
 
     const fn bit(area: Area) -> u16 {

@@ -155,17 +155,19 @@ pub struct CheckCounts {
 impl CheckCounts {
     pub fn of(findings: &[Finding]) -> Self {
         let mut counts = Self::default();
-        for finding in findings {
-            match finding.verdict {
-                Verdict::Fail => counts.fail += 1,
-                Verdict::Warn => counts.warn += 1,
-                Verdict::Unknown => counts.unknown += 1,
-                Verdict::Pass => counts.pass += 1,
-                Verdict::Expected => counts.expected += 1,
-                Verdict::NotApplicable => counts.not_applicable += 1,
-            }
-        }
+        findings.iter().for_each(|finding| counts.add(finding.verdict));
         counts
+    }
+
+    pub const fn add(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Fail => self.fail += 1,
+            Verdict::Warn => self.warn += 1,
+            Verdict::Unknown => self.unknown += 1,
+            Verdict::Pass => self.pass += 1,
+            Verdict::Expected => self.expected += 1,
+            Verdict::NotApplicable => self.not_applicable += 1,
+        }
     }
 }
 

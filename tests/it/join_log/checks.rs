@@ -61,7 +61,7 @@ fn with_log(mut facts: NodeFacts, phase: Phase, log: &str) -> (Vec<Finding>, Vec
     let roles = vec![Role::Worker];
     let subject = Subject { facts: &facts, phase: Some(phase), roles: &roles, member: &member, failure: None };
     let findings = checks.evaluate(&subject);
-    let mut nodes = vec![NodeFindings { name: "node".to_owned(), cluster: 0, roles: roles.clone(), findings }];
+    let mut nodes = vec![NodeFindings::new("node", roles.clone(), findings)];
     let causes = diagnose(&mut nodes, &checks);
     (nodes.remove(0).findings, causes)
 }
