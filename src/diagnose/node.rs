@@ -6,6 +6,7 @@ use super::root_cause::RootCause;
 use crate::checks::{Finding, Severity};
 use crate::facts::NodeFacts;
 use crate::failure::{Failure, Layer};
+use crate::names::natural_cmp;
 use crate::target::Role;
 use crate::verdict::{Area, AreaCell, Phase, Verdict};
 
@@ -90,7 +91,7 @@ fn summary(node: &Judged<'_>, verdict: Verdict, areas: &[AreaCell], causes: &[Ro
     let mut own = causes
         .iter()
         .filter(|cause| cause.verdict == verdict && cause.severity != Severity::Low)
-        .filter(|cause| cause.nodes.iter().any(|name| name == node.name));
+        .filter(|cause| cause.nodes.binary_search_by(|name| natural_cmp(name, node.name)).is_ok());
     if verdict == Verdict::Warn && node.phase == Some(Phase::Prepared) {
         return format!("{}, {} to look at", sound(node, areas), own.count());
     }

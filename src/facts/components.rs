@@ -16,6 +16,7 @@ use super::Fact;
 use super::blocks::blocks;
 use super::crictl::json;
 use super::kubelet::{Kubelet, yaml};
+use super::memo::Memo;
 use super::read::{Reader, clip};
 use super::wiring::ConfiguredFlag;
 use crate::upgrade::policy::{FieldEffect, Policy};
@@ -177,21 +178,16 @@ fn removed_fields(
 }
 
 /// Of the files, not of the dump: that has every setting, with its default.
-fn containerd_settings(reader: Reader<'_>, policy: &Policy) -> Fact<Vec<String>> {
+fn containerd_settings(reader: Reader<'_>, policy: &'static Policy) -> Fact<Vec<String>> {
+    static KNOWN: Memo<Fact<Vec<RemovedRow>>> = Memo::new();
     let mut found = Vec::new();
     let mut answer = reader.none_of("containerd-config");
     for (path, text) in reader.each_whole("containerd-config") {
-        match text.and_then(|text| text.parse::<Table>().map_or_else(|_| Fact::unknown("no valid TOML"), Fact::Known)) {
-            Fact::Known(table) => {
+        match text.and_then(|text| Fact::clone(&KNOWN.get(text, |text| removed_rows(text, policy)))) {
+            Fact::Known(rows) => {
                 answer = Fact::Known(Vec::new());
-                let mut settings = Vec::new();
-                leaves(&table, "", &mut settings);
-                for row in &policy.containerd_config {
-                    if settings.iter().any(|setting| row.is(setting)) {
-                        let RemovedRow { setting, removed_in, instead } = RemovedRow::of(row);
-                        found
-                            .push(format!("{setting} in {path} (gone in containerd {removed_in}, instead: {instead})"));
-                    }
+                for RemovedRow { setting, removed_in, instead } in rows {
+                    found.push(format!("{setting} in {path} (gone in containerd {removed_in}, instead: {instead})"));
                 }
             }
             Fact::Absent if !answer.is_known() => answer = Fact::Absent,
@@ -205,15 +201,25 @@ fn containerd_settings(reader: Reader<'_>, policy: &Policy) -> Fact<Vec<String>>
     })
 }
 
-/// A row's words.
-struct RemovedRow<'p> {
-    setting: &'p str,
-    removed_in: String,
-    instead: &'p str,
+/// The rows of the policy that a file's settings are of.
+fn removed_rows(text: &str, policy: &'static Policy) -> Fact<Vec<RemovedRow>> {
+    let Ok(table) = text.parse::<Table>() else { return Fact::unknown("no valid TOML") };
+    let mut settings = Vec::new();
+    leaves(&table, "", &mut settings);
+    let rows = policy.containerd_config.iter().filter(|row| settings.iter().any(|setting| row.is(setting)));
+    Fact::Known(rows.map(RemovedRow::of).collect())
 }
 
-impl<'p> RemovedRow<'p> {
-    fn of(row: &'p crate::upgrade::policy::RemovedSetting) -> Self {
+/// A row's words.
+#[derive(Clone)]
+struct RemovedRow {
+    setting: &'static str,
+    removed_in: String,
+    instead: &'static str,
+}
+
+impl RemovedRow {
+    fn of(row: &'static crate::upgrade::policy::RemovedSetting) -> Self {
         let setting = row.setting.strip_prefix("plugins/").unwrap_or(&row.setting);
         let removed_in = format!("{}.{}", row.removed_in.major, row.removed_in.minor);
         Self { setting, removed_in, instead: &row.instead }

@@ -88,20 +88,20 @@ pub struct Configuration {
 
 impl Configuration {
     pub(crate) fn parse(reader: Reader<'_>, facts: &NodeFacts) -> Self {
-        // The two that are long and the same on most nodes.
+        // Those that are long and the same on most nodes.
         static CONTAINERD: Memo<Fact<String>> = Memo::new();
         static KUBELET: Memo<Fact<String>> = Memo::new();
+        static SYSCTL: Memo<Fact<String>> = Memo::new();
         let hash = |part| of_part(part, reader, facts).map(|lines| hash(&lines));
-        let known = |memo: &'static Memo<Fact<String>>, part, section| {
-            let hash = |text: &str| Fact::clone(&memo.get(text, |_| hash(part)));
-            reader.whole(section).and_then(hash)
+        let known = |memo: &'static Memo<Fact<String>>, part, section: Fact<&str>| {
+            section.and_then(|text| Fact::clone(&memo.get(text, |_| hash(part))))
         };
         Self {
-            containerd: known(&CONTAINERD, Part::Containerd, "containerd-dump"),
-            kubelet: known(&KUBELET, Part::Kubelet, "kubelet-config"),
+            containerd: known(&CONTAINERD, Part::Containerd, reader.whole("containerd-dump")),
+            kubelet: known(&KUBELET, Part::Kubelet, reader.whole("kubelet-config")),
             kubelet_flags: hash(Part::KubeletFlags),
             cni: hash(Part::Cni),
-            sysctl: hash(Part::Sysctl),
+            sysctl: known(&SYSCTL, Part::Sysctl, reader.text("sysctl")),
             modules: hash(Part::Modules),
             flannel: hash(Part::Flannel),
             iptables: hash(Part::Iptables),

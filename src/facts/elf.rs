@@ -38,12 +38,13 @@ fn runs_on(machine: u16, arch: &str) -> Option<bool> {
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let pairs = digits.chunks_exact(2).map(|pair| {
-        let text = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(text, 16).ok()
-    });
-    pairs.collect()
+    let mut digits = hex.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let mut bytes = Vec::with_capacity(hex.len() / 2);
+    while let (Some(high), Some(low)) = (digits.next(), digits.next()) {
+        let digit = |byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        bytes.push(digit(high)? << 4 | digit(low)?);
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -32,10 +32,13 @@ impl MountLine {
 
     /// Its files come from another machine or from a user-space program: looking at them may never return.
     pub(crate) fn remote(&self) -> bool {
-        const REMOTE: [&str; 10] =
-            ["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "lustre", "afs", "beegfs"];
-        REMOTE.contains(&self.fstype.as_str()) || self.fstype == "fuse" || self.fstype.starts_with("fuse.")
+        is_remote(&self.fstype)
     }
+}
+
+fn is_remote(fstype: &str) -> bool {
+    const REMOTE: [&str; 10] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "lustre", "afs", "beegfs"];
+    REMOTE.contains(&fstype) || fstype == "fuse" || fstype.starts_with("fuse.")
 }
 
 fn has(options: &[String], wanted: &str) -> bool {
@@ -45,6 +48,15 @@ fn has(options: &[String], wanted: &str) -> bool {
 /// The lines that have the format; the others are left out.
 pub(crate) fn parse(text: &str) -> Vec<MountLine> {
     text.lines().filter_map(line).collect()
+}
+
+/// Those of [`parse`] that are [`MountLine::remote`]: few of many, told by a word.
+pub(crate) fn parse_remote(text: &str) -> Vec<MountLine> {
+    let may_be = |line: &&str| {
+        line.split_once(" - ")
+            .is_some_and(|(_, filesystem)| is_remote(filesystem.split(' ').next().unwrap_or_default()))
+    };
+    text.lines().filter(may_be).filter_map(line).collect()
 }
 
 fn line(line: &str) -> Option<MountLine> {

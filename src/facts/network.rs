@@ -121,7 +121,7 @@ impl Network {
                 Fact::from_option(default.and_then(|line| after(line, "dev")))
             }),
             flannel_routes: routes.map(|text| {
-                let lines = text.lines().filter(|line| after(line, "dev").as_deref() == Some("flannel.1"));
+                let lines = text.lines().filter(|line| word_after(line, "dev") == Some("flannel.1"));
                 lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
             }),
             interfaces: interfaces(reader),
@@ -153,9 +153,13 @@ fn is_own(addresses: &[Address], ip: &str) -> bool {
 
 /// The word after `key`.
 fn after(line: &str, key: &str) -> Option<String> {
+    word_after(line, key).map(str::to_owned)
+}
+
+fn word_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let mut words = line.split_ascii_whitespace();
     words.find(|word| *word == key)?;
-    words.next().map(str::to_owned)
+    words.next()
 }
 
 /// `2: enp5s0    inet 192.168.4.61/24 brd ...`

@@ -81,10 +81,9 @@ const SLOW_MS: u64 = 1000;
 
 impl Nfs {
     pub(crate) fn parse(reader: Reader<'_>, network: &Network, helper: Fact<bool>) -> Self {
-        let lines = reader.text("mountinfo").map(mountinfo::parse);
+        let lines = reader.text("mountinfo").map(mountinfo::parse_remote);
         let mounts = lines.map(|lines| {
-            let mut mounts: Vec<NetMount> =
-                lines.iter().filter(|line| line.remote()).map(|line| NetMount::new(line, reader, network)).collect();
+            let mut mounts: Vec<NetMount> = lines.iter().map(|line| NetMount::new(line, reader, network)).collect();
             mounts.sort_by_key(|mount| !mount.nfs);
             mounts
         });

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::api::{Api, ApiNode};
+use super::api::{Api, ApiNode, Pod};
 use super::cluster::Member;
 use super::crictl::json;
 use super::ipv4::{Net, ip};
@@ -98,6 +98,8 @@ pub(super) struct Fleet<'a> {
     by_address: HashMap<&'a str, Vec<&'a str>>,
     /// The run's names by the subnet in flannel's file.
     by_subnet: HashMap<&'a str, Vec<&'a str>>,
+    /// flannel's pods by the Node that they are on.
+    pods: HashMap<&'a str, Vec<&'a Pod>>,
     usual_mtu: Fact<u32>,
     conf_sha256: Fact<String>,
 }
@@ -126,12 +128,20 @@ impl<'a> Fleet<'a> {
                 *mtus.entry(mtu).or_default() += 1;
             }
         }
+        let mut pods: HashMap<&str, Vec<&Pod>> = HashMap::new();
+        let of_system = api.and_then(|api| api.system_pods.known()).into_iter().flatten();
+        for pod in of_system.filter(|pod| pod.name.contains("flannel")) {
+            if let Fact::Known(node) = &pod.node {
+                pods.entry(node).or_default().push(pod);
+            }
+        }
         let conf = api.map_or_else(no_api, |api| api.flannel_cni_conf.clone());
         Self {
             api,
             peers,
             by_address,
             by_subnet,
+            pods,
             // Of two that are equally common neither is the usual one.
             usual_mtu: Fact::from_option(mtus.iter().find_map(|(mtu, count)| {
                 let total: usize = mtus.values().sum();
@@ -233,13 +243,12 @@ impl<'a> Fleet<'a> {
     fn pod_sets(&self, node: &Fact<ApiNode>) -> Fact<Vec<String>> {
         let Some(api) = self.api else { return no_api() };
         node.as_ref().and_then(|node| {
-            api.system_pods.as_ref().map(|pods| {
-                let here = pods.iter().filter(|pod| pod.node.is_known_and(|name| *name == node.name));
+            api.system_pods.as_ref().map(|_| {
+                let here = self.pods.get(node.name.as_str()).map_or(&[][..], Vec::as_slice);
                 // A daemon set's pod is called after it, with five letters more.
-                let of_flannel = here.filter(|pod| pod.name.contains("flannel"));
                 let set = |name: &str| name.rsplit_once('-').map_or_else(|| name.to_owned(), |(set, _)| set.to_owned());
                 let mut sets: Vec<String> =
-                    of_flannel.map(|pod| format!("{}/{}", pod.namespace, set(&pod.name))).collect();
+                    here.iter().map(|pod| format!("{}/{}", pod.namespace, set(&pod.name))).collect();
                 sets.sort();
                 sets.dedup();
                 sets

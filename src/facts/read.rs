@@ -202,7 +202,7 @@ impl<'a> Keys<'a> {
 }
 
 fn key_line(line: &str) -> Option<(&str, Fact<&str>)> {
-    let end = line.find(['=', '!']).unwrap_or(line.len());
+    let end = line.bytes().position(|byte| matches!(byte, b'=' | b'!')).unwrap_or(line.len());
     let (key, rest) = line.split_at(end);
     if let Some(value) = rest.strip_prefix('=') {
         return Some((key, Fact::Known(value)));
@@ -232,6 +232,9 @@ pub(crate) fn flag(text: &str) -> Fact<bool> {
 /// At most `limit` characters of a node's text.
 pub(crate) fn clip(text: &str, limit: usize) -> String {
     let text = text.trim();
+    if text.len() <= limit {
+        return text.to_owned();
+    }
     match text.char_indices().nth(limit) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}...", &text[..end]),
