@@ -36,7 +36,10 @@ pub(super) fn show(
     let checks = common::checks(checks, &run.sources)?;
     let (report, records) = fleet::report_understood(&run, nodes, &checks);
     show.print(&report, &records, &checks, context)?;
-    Ok(exit_code(&report))
+    let code = exit_code(&report);
+    // The process ends: taking ten thousand nodes apart would take a tenth of the time that all else took.
+    std::mem::forget((report, records));
+    Ok(code)
 }
 
 /// A saved run, within the limit.
