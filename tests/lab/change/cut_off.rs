@@ -125,14 +125,21 @@ fn hit(lab: &Lab, node: &str, playbook: &str, blow: Blow, moment: Moment, forwar
         run.comes_to(|_| false);
         run.child.wait().unwrap().code() == Some(0)
     };
-    if by_itself && forward {
-        return Some(Hit { finished: true, told: format!("{blow:?} at {moment:?}: {:#?}", run.journal()) });
+    // It may have come to an end by itself all the same: joined, or failed and put back.
+    if forward && (by_itself || has_failed(&run)) {
+        return Some(Hit { finished: by_itself, told: format!("{blow:?} at {moment:?}: {:#?}", run.journal()) });
     }
     let words: &[&str] = if forward { &["run", "--resume"] } else { &["undo"] };
     let settled = go_on(lab, &run, words);
     let told = format!("{blow:?} at {moment:?}, then {}\n{}", words.join(" "), settled.told());
     assert_eq!(settled.code, Some(0), "{told}");
     Some(Hit { finished: forward, told })
+}
+
+/// Its node has failed, and is settled with that.
+fn has_failed(run: &Running) -> bool {
+    let ended = run.journal().into_iter().rev().find(|line| line["event"] == "node-ended");
+    ended.is_some_and(|line| line["outcome"]["outcome"] == "failed")
 }
 
 /// Nothing was begun, because something did not answer in time: this machine runs a whole cluster beside the test.
