@@ -195,15 +195,15 @@ impl List {
         Ok(())
     }
 
-    fn converted(self) -> Converted {
-        Some(Box::new(CelList::from(self.items)))
+    fn converted(self) -> Box<dyn Val> {
+        Box::new(CelList::from(self.items))
     }
 }
 
 pub(super) struct Fields {
     depth: Depth,
     key: String,
-    fields: HashMap<CelMapKey<'static>, Box<dyn Val>>,
+    by_name: HashMap<CelMapKey<'static>, Box<dyn Val>>,
     /// Unknown ones included.
     count: usize,
     /// There is a field `unknown` with a text.
@@ -212,7 +212,7 @@ pub(super) struct Fields {
 
 impl Fields {
     fn new(depth: Depth) -> Self {
-        Self { depth, key: String::new(), fields: HashMap::new(), count: 0, reason: false }
+        Self { depth, key: String::new(), by_name: HashMap::new(), count: 0, reason: false }
     }
 
     fn add<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), fmt::Error> {
@@ -222,7 +222,7 @@ impl Fields {
         }
         if let Some(value) = value.serialize(Convert(Depth::Whole))? {
             self.reason |= name == "unknown" && value.downcast_ref::<CelString<'_>>().is_some();
-            self.fields.insert(CelMapKey::from(name.to_owned()), value);
+            self.by_name.insert(CelMapKey::from(name.to_owned()), value);
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl Fields {
         if self.count == 1 && self.reason {
             return None;
         }
-        Some(Box::new(CelMap::from(self.fields)))
+        Some(Box::new(CelMap::from(self.by_name)))
     }
 }
 
@@ -244,7 +244,7 @@ impl SerializeSeq for List {
     }
 
     fn end(self) -> Result<Converted, fmt::Error> {
-        Ok(self.converted())
+        Ok(Some(self.converted()))
     }
 }
 
@@ -257,7 +257,7 @@ impl SerializeTuple for List {
     }
 
     fn end(self) -> Result<Converted, fmt::Error> {
-        Ok(self.converted())
+        Ok(Some(self.converted()))
     }
 }
 
@@ -270,7 +270,7 @@ impl SerializeTupleStruct for List {
     }
 
     fn end(self) -> Result<Converted, fmt::Error> {
-        Ok(self.converted())
+        Ok(Some(self.converted()))
     }
 }
 

@@ -185,8 +185,8 @@ impl<D: Serialize> Node<'_, D> {
     /// Why a check could not be judged though every fact is known: the error of its expression as it is written.
     fn why(&self, check: &Check) -> String {
         let document = serde_json::to_value(self.document).unwrap_or_default();
-        let written = check.warn.iter().chain([&check.fail]);
-        let error = written.filter_map(|expression| run_on(expression, &document).err()).last();
+        let mut written = [&check.fail].into_iter().chain(&check.warn);
+        let error = written.find_map(|expression| run_on(expression, &document).err());
         error.map_or_else(|| "it could not be judged".to_owned(), |error| format!("it could not be judged: {error}"))
     }
 }

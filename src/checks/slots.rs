@@ -209,7 +209,7 @@ impl Values {
 impl VariableResolver for Values {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let slot: usize = variable.parse().ok()?;
-        self.0.get(slot)?.as_deref().map(|value| CowVal::Borrowed(value))
+        self.0.get(slot)?.as_deref().map(CowVal::Borrowed)
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn load_as<T: Send>(
     make: impl Fn(Record) -> T + Sync,
     record: impl Fn(&T) -> &Record,
 ) -> anyhow::Result<(RunFile, Vec<T>)> {
-    let (run, mut made, damaged) = run::load_as(directory, make)?;
+    let (run, mut nodes, damaged) = run::load_as(directory, make)?;
     let mut told: Vec<String> = damaged.iter().map(ToString::to_string).collect();
     if run.duration_ms.is_none() {
         told.push(format!("the run {} did not end by itself; what it read is shown", run.id));
@@ -70,10 +70,10 @@ pub(super) fn load_as<T: Send>(
     }
     if !args.limit.is_empty() {
         let names = select(&run, &args.limit, context)?;
-        made.retain(|one| names.contains(&record(one).name));
+        nodes.retain(|one| names.contains(&record(one).name));
     }
     common::warn(&told);
-    Ok((run, made))
+    Ok((run, nodes))
 }
 
 /// The hosts of a run that patterns select.

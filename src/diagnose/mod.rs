@@ -63,7 +63,9 @@ pub struct Passed {
 impl Passed {
     pub fn of(findings: &[Finding]) -> Self {
         let mut passed = Self::default();
-        findings.iter().for_each(|finding| passed.add(&finding.id, finding.verdict));
+        for finding in findings {
+            passed.add(&finding.id, finding.verdict);
+        }
         passed
     }
 

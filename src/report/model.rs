@@ -155,7 +155,9 @@ pub struct CheckCounts {
 impl CheckCounts {
     pub fn of(findings: &[Finding]) -> Self {
         let mut counts = Self::default();
-        findings.iter().for_each(|finding| counts.add(finding.verdict));
+        for finding in findings {
+            counts.add(finding.verdict);
+        }
         counts
     }
 

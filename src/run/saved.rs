@@ -59,8 +59,8 @@ pub fn load_as<T: Send>(directory: &Path, make: impl Fn(Record) -> T + Sync) -> 
         };
         (make(record), damage)
     });
-    let (made, damaged): (Vec<T>, Vec<Option<RunError>>) = read.into_iter().unzip();
-    Ok((run, made, damaged.into_iter().flatten().collect()))
+    let (records, damaged): (Vec<T>, Vec<Option<RunError>>) = read.into_iter().unzip();
+    Ok((run, records, damaged.into_iter().flatten().collect()))
 }
 
 /// The record of a host about which nothing is known but the reason.
