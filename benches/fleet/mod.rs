@@ -13,7 +13,7 @@ const NONCE: &str = "0123456789abcdef0123456789abcdef";
 const SEED: u64 = 20_250_910;
 
 /// One record for each node of a fleet. Nodes that would not answer have one too: what they would have said.
-pub fn records(nodes: usize) -> Vec<Record> {
+pub(crate) fn records(nodes: usize) -> Vec<Record> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let started = i64::try_from(now).unwrap_or(i64::MAX) - 60;
     let plan = demo::plan(nodes, SEED).expect("a size that the demo takes");
