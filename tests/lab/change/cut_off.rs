@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Changed, Legal, Running, fleet, go_on, legal, pushed, start, take};
 use crate::harness::{Lab, busy, eventually};
 
@@ -114,7 +116,7 @@ fn hit(lab: &Lab, node: &str, playbook: &str, blow: Blow, moment: Moment, forwar
             break run;
         }
         let whole = run.end();
-        if tries < 4 && is_only_unknown(&whole, node) {
+        if tries < 6 && is_too_slow(&whole, node) {
             continue;
         }
         // Only a run that went well has come to all its moments.
@@ -143,9 +145,9 @@ fn has_failed(run: &Running) -> bool {
 }
 
 /// Nothing was begun, because something did not answer in time: this machine runs a whole cluster beside the test.
-fn is_only_unknown(whole: &Changed, node: &str) -> bool {
-    let refusals = whole.decision(node)["refusals"].as_array();
-    refusals.is_some_and(|all| !all.is_empty() && all.iter().all(|refusal| refusal["unknown"] == true))
+fn is_too_slow(whole: &Changed, node: &str) -> bool {
+    let slow = |refusal: &Value| refusal["unknown"] == true || refusal["guard"] == "control-plane/api-down";
+    whole.decision(node)["refusals"].as_array().is_some_and(|all| !all.is_empty() && all.iter().all(slow))
 }
 
 /// How a run that was hit ended.

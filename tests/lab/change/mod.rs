@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -46,6 +46,7 @@ const LONGEST: Duration = Duration::from_mins(8);
 fn fleet() -> Option<&'static Lab> {
     static FLEET: LazyLock<Lab> = LazyLock::new(|| {
         let fleet = Lab::up(lab_name("c"), std::process::id(), NODES);
+        assert!(eventually(Duration::from_mins(3), || answers_soon(&fleet)), "its API does not come to rest");
         FREE.nodes.lock().unwrap_or_else(PoisonError::into_inner).extend(["d1", "d2", "d3", "d4"]);
         fleet
     });
@@ -54,6 +55,13 @@ fn fleet() -> Option<&'static Lab> {
         eprintln!("skipped: set SEAWORTHY_LAB_CHANGES=1 to change real nodes");
     }
     (asked && wanted() && has_kubernetes()).then(|| &*FLEET)
+}
+
+/// Its API has done with what all nodes ask for when they start: a plan is refused where it takes too long.
+fn answers_soon(lab: &Lab) -> bool {
+    let since = Instant::now();
+    lab.exec("master", "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes");
+    since.elapsed() < Duration::from_secs(2)
 }
 
 /// Nodes that no test has.
