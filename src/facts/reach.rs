@@ -237,6 +237,7 @@ impl ApiReach {
         let Contact { tcp, ms, error } = contact(&api.dial);
         let (tls, tls_error) = match (&api.tls, &tcp) {
             (Some(Tls::Done { .. }), _) => (Fact::Known(true), Fact::Absent),
+            (Some(Tls::Silent { words }), _) => (Fact::unknown(words.as_str()), Fact::unknown(words.as_str())),
             (Some(Tls::Failed { words }), _) => (Fact::Known(false), Fact::Known(clip(words, 200))),
             (None, _) if matches!(api.cluster_info, Some(ClusterInfo::Read { .. } | ClusterInfo::Refused { .. })) => {
                 (Fact::Known(true), Fact::Absent)

@@ -87,6 +87,10 @@ pub enum Tls {
     Failed {
         words: String,
     },
+    /// Nothing came in time: a slow server, or a path that loses large packets.
+    Silent {
+        words: String,
+    },
 }
 
 /// A server's certificate, held against the CAs of its cluster-info by the node's clock.

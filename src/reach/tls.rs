@@ -56,7 +56,7 @@ pub(super) async fn handshake(
     let name = ServerName::try_from(host.to_owned()).unwrap_or(nobody);
     let failed = |text: &str| (None, Tls::Failed { words: words(text, 200) });
     match timeout(deadline, TlsConnector::from(Arc::clone(client)).connect(name, stream)).await {
-        Err(_) => failed(&format!("no answer to the handshake within {} s", deadline.as_secs())),
+        Err(_) => (None, Tls::Silent { words: format!("no answer to the handshake within {} s", deadline.as_secs()) }),
         Ok(Err(error)) => failed(&error.to_string()),
         Ok(Ok(stream)) => {
             let chain = pem(stream.get_ref().1.peer_certificates().unwrap_or_default());

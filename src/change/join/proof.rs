@@ -156,8 +156,13 @@ pub(super) fn judge(call: &Call, join: &Join, token: &Token, now: Option<i64>) -
         let words = api.tcp_error.known().map_or("no connection", String::as_str);
         return kind.flaw(format!("the node cannot reach the API at {endpoint}: {words}"));
     }
-    if let Some(Tls::Failed { words }) = seen.and_then(|seen| seen.tls.as_ref()) {
-        return FlawKind::NotTheApi.flaw(format!("what answers at {endpoint} speaks no TLS with a client: {words}"));
+    match seen.and_then(|seen| seen.tls.as_ref()) {
+        Some(Tls::Failed { words }) => {
+            return FlawKind::NotTheApi
+                .flaw(format!("what answers at {endpoint} speaks no TLS with a client: {words}"));
+        }
+        Some(Tls::Silent { words }) => return FlawKind::NoAnswer.flaw(format!("the API at {endpoint}: {words}")),
+        Some(Tls::Done { .. }) | None => {}
     }
     match seen.and_then(|seen| seen.cluster_info.as_ref()) {
         Some(ClusterInfo::Read { .. }) => {}

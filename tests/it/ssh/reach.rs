@@ -239,7 +239,9 @@ async fn silence_ends_at_each_steps_own_deadline() {
     let short = Bounds { tls: Duration::from_millis(200), ..bounds() };
     let run = inventory(&format!("127.0.0.1:{}", mute.local_addr().unwrap().port()));
     let found = facts(visit(&session, short, run, Wanted::default()).await).api;
-    assert_eq!((found.tcp, found.tls), (Fact::Known(Tcp::Open), Fact::Known(false)));
+    // It may be a busy API server: that it speaks no TLS is not known.
+    assert_eq!(found.tcp, Fact::Known(Tcp::Open));
+    assert!(found.tls.reason().is_some_and(|why| why.starts_with("no answer to the handshake")), "{:?}", found.tls);
     assert!(found.cluster_info_status.is_unknown());
 }
 
