@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn how_long_kube_proxy_has_run() {
         let age = |sections| Firewall::parse(Reader::new(&record_of(sections)), Some(10_000)).kube_proxy_age;
-        let running = section("process", "kube-proxy", 0, "pid=7\nstate=S\nstart=9000\n");
+        let running = section("process", "kube-proxy", 0, "pid=7\nstate=S\nstart=9000\narg=kube-proxy\n");
         assert_eq!(age(vec![running]), Fact::Known(1000));
         assert_eq!(age(vec![]), Fact::Absent);
     }

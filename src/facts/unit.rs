@@ -240,10 +240,9 @@ pub(crate) fn processes(reader: Reader<'_>, name: &str) -> Fact<Vec<Process>> {
         let why = found.iter().find_map(|text| text.reason());
         return why.map_or(Fact::Absent, Fact::unknown);
     }
-    // A zombie has ended; only its parent has not noticed.
-    let read = found.into_iter().filter(Fact::is_known);
-    let living = read.map(Keys::new).filter(|keys| keys.get("state") != Fact::Known("Z"));
-    let processes: Vec<_> = living
+    let read = found.into_iter().filter(Fact::is_known).map(Keys::new);
+    let processes: Vec<_> = read
+        .filter(|keys| !has_ended(keys))
         .map(|keys| Process {
             pid: keys.number("pid"),
             started: keys.number("start"),
@@ -252,6 +251,13 @@ pub(crate) fn processes(reader: Reader<'_>, name: &str) -> Fact<Vec<Process>> {
         })
         .collect();
     if processes.is_empty() { Fact::Absent } else { Fact::Known(processes) }
+}
+
+/// A zombie, or what ended between the list of processes and the look at this one: neither has a command line. One that
+/// hangs in the kernel (`D`) lives, and its command line may not be readable in time.
+fn has_ended(keys: &Keys<'_>) -> bool {
+    keys.get("state") == Fact::Known("Z")
+        || (keys.get("state") != Fact::Known("D") && keys.all().iter().all(|(key, _)| *key != "arg"))
 }
 
 #[cfg(test)]
@@ -352,5 +358,15 @@ mod tests {
         let mut cut = record(&[]);
         cut.probe.as_mut().unwrap().complete = false;
         assert!(processes(Reader::new(&cut), "kubelet").is_unknown());
+    }
+
+    #[test]
+    fn what_ended_while_it_was_looked_at_does_not_run_and_what_hangs_does() {
+        let of = |state: &str| {
+            let text = format!("pid=2214\nppid=1\nstate={state}\nstart=900\nexe!permission denied\ncgroup=\n");
+            processes(Reader::new(&record(&[("process", "kubelet", &text)])), "kubelet")
+        };
+        assert_eq!((of("S"), of("R"), of("Z")), (Fact::Absent, Fact::Absent, Fact::Absent));
+        assert!(of("D").is_known());
     }
 }
