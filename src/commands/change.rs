@@ -126,6 +126,7 @@ fn bounds(around: &AroundArgs, config: &config::Loaded) -> Bounds {
     if around.bounds.deadline.is_none() && config.config.timeouts.run.is_none() {
         bounds.run = RUN_DEADLINE;
     }
+    bounds.reach = crate::reach::Bounds::patient();
     bounds
 }
 

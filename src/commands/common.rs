@@ -146,6 +146,7 @@ pub(super) struct Bounds {
     pub(super) host: Duration,
     pub(super) run: Duration,
     pub(super) forks: Option<usize>,
+    pub(super) reach: crate::reach::Bounds,
 }
 
 impl Bounds {
@@ -164,6 +165,7 @@ impl Bounds {
             host: args.timeout.or(file.host).unwrap_or(HOST_DEADLINE),
             run: args.deadline.or(file.run).unwrap_or(RUN_DEADLINE),
             forks: forks.and_then(|forks| usize::try_from(forks).ok()),
+            reach: crate::reach::Bounds::default(),
         }
     }
 }
@@ -250,7 +252,7 @@ pub(super) async fn prepare(
         unknown_keys: Mutex::default(),
         learned: Mutex::default(),
         passwords: PasswordGate::default(),
-        visitor: Visitor::new(crate::reach::Bounds::default()),
+        visitor: Visitor::new(bounds.reach),
         control_plane,
         waiting: Mutex::default(),
     };

@@ -55,6 +55,7 @@ pub(super) fn run(
             host: HOST_DEADLINE,
             run: Duration::from_mins(10),
             forks: None,
+            reach: crate::reach::Bounds::default(),
         },
         keep: None,
         sources: Vec::new(),

@@ -44,6 +44,15 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// For what decides whether a node is changed: an API server that is slow just now is waited for, as a change that is
+    /// refused for it has to be asked for again.
+    pub fn patient() -> Self {
+        let step = Duration::from_secs(15);
+        Self { tls: step, http: step, after: Duration::from_secs(40), ..Self::default() }
+    }
+}
+
 /// What the visits of a run share.
 #[derive(Debug)]
 pub struct Visitor {
