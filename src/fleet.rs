@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::checks::{Checks, Finding, Subject};
+use crate::checks::{Check, Checks, Finding, Subject};
 use crate::diagnose::join_log::JoinLog;
 use crate::diagnose::node::{self, Judged};
 use crate::diagnose::phase::phase;
@@ -201,22 +201,19 @@ fn judge(
     let phase = if was_read(record) { phase(facts, member) } else { None };
     let subject = Subject { facts, phase, roles: &roles, member, failure: record.failure.as_ref() };
     let (mut counts, mut passed) = (CheckCounts::default(), Passed::default());
-    let findings = if was_read(record) && !all {
+    let findings = if !was_read(record) {
+        // What keeps it from being read says enough, and the API may know of it; nothing else was looked at.
+        let wanted = |check: &Check| matches!(Area::of_check(&check.id), None | Some(Area::Api));
+        let mut findings = checks.evaluate_known(&subject, wanted);
+        findings.retain(|finding| Area::of_check(&finding.id).is_none() || finding.is_fault());
+        findings
+    } else if all {
+        checks.evaluate(&subject)
+    } else {
         checks.evaluate_loud(&subject, |check, verdict| {
             counts.add(verdict);
             passed.add(&check.id, verdict);
         })
-    } else {
-        let mut findings = checks.evaluate(&subject);
-        if !was_read(record) {
-            // What keeps it from being read says enough, and the API may know of it; nothing else was looked at.
-            findings.retain(|finding| match Area::of_check(&finding.id) {
-                None => finding.verdict != Verdict::Unknown,
-                Some(Area::Api) => finding.is_fault(),
-                Some(_) => false,
-            });
-        }
-        findings
     };
     for finding in &findings {
         counts.add(finding.verdict);

@@ -24,10 +24,23 @@ impl Checks {
         self.on(subject, |node, check| Some(node.judge(check)))
     }
 
+    /// The same of the checks that are wanted, and without those that cannot be judged: for a node of which next to nothing is
+    /// known, where asking each check what it lacks costs more than all else.
+    pub fn evaluate_known(&self, subject: &Subject<'_>, wanted: impl Fn(&Check) -> bool) -> Vec<Finding> {
+        let mut findings = self.on(subject, |node, check| match wanted(check).then(|| node.outcome(check))? {
+            Outcome::Told(finding) => Some(*finding),
+            Outcome::Quiet(verdict) => Some(finding(check, verdict, String::new(), Vec::new())),
+            Outcome::Open => None,
+        });
+        findings.retain(|finding| finding.verdict != Verdict::Unknown);
+        findings
+    }
+
     /// The same without those that pass or do not apply, of which `quiet` is told: they are two hundred on every node.
     pub fn evaluate_loud(&self, subject: &Subject<'_>, mut quiet: impl FnMut(&Check, Verdict)) -> Vec<Finding> {
         self.on(subject, |node, check| match node.outcome(check) {
             Outcome::Told(finding) => Some(*finding),
+            Outcome::Open => Some(node.unknown(check)),
             Outcome::Quiet(verdict) => {
                 quiet(check, verdict);
                 None
@@ -60,6 +73,8 @@ enum Outcome {
     Told(Box<Finding>),
     /// It passes, or does not apply.
     Quiet(Verdict),
+    /// It cannot be judged; [`Node::unknown`] tells why.
+    Open,
 }
 
 /// Everything that an expression can name.
@@ -102,7 +117,15 @@ impl<D: Serialize> Node<'_, D> {
         match self.outcome(check) {
             Outcome::Told(finding) => *finding,
             Outcome::Quiet(verdict) => finding(check, verdict, String::new(), Vec::new()),
+            Outcome::Open => self.unknown(check),
         }
+    }
+
+    /// A check that cannot be judged, and why.
+    fn unknown(&self, check: &Check) -> Finding {
+        let lacks = self.lacking(check);
+        let message = if lacks.is_empty() { self.why(check) } else { why_unknown(&lacks) };
+        Finding { lacks, ..finding(check, Verdict::Unknown, message, Vec::new()) }
     }
 
     fn outcome(&self, check: &Check) -> Outcome {
@@ -129,12 +152,7 @@ impl<D: Serialize> Node<'_, D> {
             (Some(true), _) => Verdict::Fail,
             (_, Some(true)) => Verdict::Warn,
             (Some(false), Some(false)) => return Outcome::Quiet(Verdict::Pass),
-            (None, _) | (_, None) => {
-                let lacks = self.lacking(check);
-                let message = if lacks.is_empty() { self.why(check) } else { why_unknown(&lacks) };
-                let unknown = Finding { lacks, ..finding(check, Verdict::Unknown, message, Vec::new()) };
-                return Outcome::Told(Box::new(unknown));
-            }
+            (None, _) | (_, None) => return Outcome::Open,
         };
         let told = match phase {
             Some(phase) if check.expected_in.contains(&phase) => found(Verdict::Expected),
