@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::{Captures, Regex};
 
 use crate::record::Capture;
@@ -34,8 +35,13 @@ fn redact(slot: &mut String) {
 
 /// The text without its secrets; borrowed when there was none.
 pub fn text(text: &str) -> Cow<'_, str> {
+    let signs = Signs::of(text);
+    redacted(text, |rule| signs.has(rule.sign))
+}
+
+fn redacted(text: &str, may_apply: impl Fn(&Rule) -> bool) -> Cow<'_, str> {
     let mut out = Cow::Borrowed(text);
-    for rule in &*RULES {
+    for rule in RULES.iter().filter(|rule| may_apply(rule)) {
         if let Cow::Owned(clean) = rule.apply(&out) {
             out = Cow::Owned(clean);
         }
@@ -43,8 +49,119 @@ pub fn text(text: &str) -> Cow<'_, str> {
     out
 }
 
+/// Something that is in every text with a secret of some kind, and quickly seen not to be there: next to no text holds a secret,
+/// and the patterns cost more than a key exchange. What one rule puts in a secret's place is no sign of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    PrivateKey,
+    EncodedKey,
+    /// The name of a setting that holds a secret, with what makes it a name in JSON right behind it.
+    InJson,
+    InYaml,
+    Assigned,
+    Flag,
+    Address,
+    Authorization,
+    WebToken,
+    BootstrapToken,
+}
+
+/// The last word of a setting that holds a secret. `tokenFile`, `secretName`, `token-ttl` and `key-file` do not end so.
+const SETTINGS: [&str; 14] = [
+    "key-data",
+    "certificate-key",
+    "certificatekey",
+    "token",
+    "password",
+    "passwrd",
+    "passwod",
+    "passwd",
+    "passphrase",
+    "secret",
+    "access_key",
+    "accesskey",
+    "api_key",
+    "apikey",
+];
+
+/// The whole name of one.
+const SETTING: &str = "auth";
+
+const WORDS: [(&str, Sign); 6] = [
+    ("PRIVATE KEY-----", Sign::PrivateKey),
+    ("LS0tLS1CRUdJTiB", Sign::EncodedKey),
+    ("://", Sign::Address),
+    ("bearer", Sign::Authorization),
+    ("basic", Sign::Authorization),
+    ("eyJ", Sign::WebToken),
+];
+
+/// The signs of a text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Signs(u16);
+
+impl Signs {
+    fn of(text: &str) -> Self {
+        static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
+            let words = WORDS.iter().map(|(word, _)| *word).chain(SETTINGS).chain([SETTING]);
+            let mut builder = AhoCorasick::builder();
+            #[expect(clippy::expect_used, reason = "the words are constants of this file")]
+            builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(words).expect("a few words")
+        });
+        let mut signs = Self::default();
+        for found in FINDER.find_overlapping_iter(text) {
+            match WORDS.get(found.pattern().as_usize()) {
+                Some((_, sign)) => signs.add(*sign),
+                None => signs.add_setting(text.as_bytes().get(found.end()..).unwrap_or_default()),
+            }
+        }
+        if text.match_indices('.').any(|(dot, _)| is_token_around(text.as_bytes(), dot)) {
+            signs.add(Sign::BootstrapToken);
+        }
+        signs
+    }
+
+    const fn add(&mut self, sign: Sign) {
+        self.0 |= 1 << sign as u16;
+    }
+
+    const fn has(self, sign: Sign) -> bool {
+        self.0 & (1 << sign as u16) != 0
+    }
+
+    /// By what follows the name.
+    fn add_setting(&mut self, rest: &[u8]) {
+        match rest {
+            [b'"', b':', ..] => {
+                self.add(Sign::InJson);
+                self.add(Sign::InYaml);
+            }
+            [b'"', ..] | [b'\\', b'"', ..] => self.add(Sign::InJson),
+            [b':', ..] | [b'\'', b':', ..] => self.add(Sign::InYaml),
+            [b'\r' | b'\n', ..] => self.add(Sign::Flag),
+            [b' ' | b'\t', ..] => {
+                self.add(Sign::Flag);
+                if rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b'=') {
+                    self.add(Sign::Assigned);
+                }
+            }
+            [b'=', ..] => self.add(Sign::Assigned),
+            _ => {}
+        }
+    }
+}
+
+/// Whether what stands around a dot has the shape of a bootstrap token.
+fn is_token_around(text: &[u8], dot: usize) -> bool {
+    let is_part = |range: Option<&[u8]>| {
+        range.is_some_and(|part| part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+    };
+    is_part(dot.checked_sub(6).and_then(|start| text.get(start..dot))) && is_part(text.get(dot + 1..dot + 17))
+}
+
 /// One kind of secret.
 struct Rule {
+    sign: Sign,
     /// In the match, group 1 stays and the rest goes; a group 3 stays, too.
     pattern: Regex,
     /// Whether this match is one after all.
@@ -52,10 +169,10 @@ struct Rule {
 }
 
 impl Rule {
-    fn new(pattern: &str, is_secret: fn(&Captures<'_>, &str) -> bool) -> Self {
+    fn new(sign: Sign, pattern: &str, is_secret: fn(&Captures<'_>, &str) -> bool) -> Self {
         #[expect(clippy::expect_used, reason = "the patterns are constants of this file, compiled by its tests")]
         let pattern = Regex::new(pattern).expect("a constant pattern is valid");
-        Self { pattern, is_secret }
+        Self { sign, pattern, is_secret }
     }
 
     fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
@@ -71,40 +188,48 @@ impl Rule {
     }
 }
 
-/// The last word of a setting that holds a secret. `tokenFile`, `secretName`, `token-ttl` and `key-file` do not end so.
-const KEY: &str = "[A-Za-z0-9_.-]*(?i-u:key-data|certificate-?key|token|passwo?r?d|passphrase|secret|access_?key|api_?key)|(?i-u:auth)";
-
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+    let key = format!("[A-Za-z0-9_.-]*(?i-u:{})|(?i-u:{SETTING})", SETTINGS.join("|"));
     vec![
         // A private key in PEM, also with `\n` written out, also when its end was cut off.
-        Rule::new(r"(?s)()-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)", always),
+        Rule::new(
+            Sign::PrivateKey,
+            r"(?s)()-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
+            always,
+        ),
         // The same in base64, under whatever name: BEGIN PRIVATE, RSA, EC, OPENSSH, ENCRYPTED.
-        Rule::new(r"()LS0tLS1CRUdJTiB(?:QUklW|SU0Eg|FQyBQ|PUEVO|FTkNS)[A-Za-z0-9+/=]*", always),
+        Rule::new(Sign::EncodedKey, r"()LS0tLS1CRUdJTiB(?:QUklW|SU0Eg|FQyBQ|PUEVO|FTkNS)[A-Za-z0-9+/=]*", always),
         // JSON, also inside a JSON string: "token": "x", \"token\":\"x\".
-        Rule::new(&format!(r#"(\\?"(?:{KEY})\\?"\s*:\s*\\?")([^"\\]+)"#), is_value),
+        Rule::new(Sign::InJson, &format!(r#"(\\?"(?:{key})\\?"\s*:\s*\\?")([^"\\]+)"#), is_value),
         // YAML, also inside a JSON string: at the start of a line or of a flow mapping's entry.
         Rule::new(
+            Sign::InYaml,
             &format!(
-                r#"(?m)((?:^(?:[ \t]|- )*|\\n(?:[ \t]|- )*|[{{,][ \t]*)["']?(?:{KEY})["']?:[ \t]+["']?)([^\s"'\\,;}}]+)"#
+                r#"(?m)((?:^(?:[ \t]|- )*|\\n(?:[ \t]|- )*|[{{,][ \t]*)["']?(?:{key})["']?:[ \t]+["']?)([^\s"'\\,;}}]+)"#
             ),
             is_value,
         ),
         // Assignments: password = "x", DB_PASSWORD=x, --token=x.
-        Rule::new(&format!(r#"((?:^|[^A-Za-z0-9_.-])(?:{KEY})[ \t]*=[ \t]*\\?["']?)([^\s"'\\,;&}}]+)"#), is_value),
+        Rule::new(
+            Sign::Assigned,
+            &format!(r#"((?:^|[^A-Za-z0-9_.-])(?:{key})[ \t]*=[ \t]*\\?["']?)([^\s"'\\,;&}}]+)"#),
+            is_value,
+        ),
         // Flags whose value is the next word, or the next argument of a process.
         Rule::new(
+            Sign::Flag,
             r#"(--[a-z-]*(?:token|certificate-key|password|passwd|secret)(?:[ \t]+|\r?\narg=)["']?)([^\s"',]+)"#,
             |found, _| found.get(2).is_none_or(|value| !value.as_str().starts_with("--")),
         ),
         // user:password@ in an address.
-        Rule::new(r#"(://)([^\s/@"'<>]+)(@)"#, |found, _| {
+        Rule::new(Sign::Address, r#"(://)([^\s/@"'<>]+)(@)"#, |found, _| {
             found.get(2).is_some_and(|userinfo| userinfo.as_str().contains(':') || userinfo.len() >= 20)
         }),
         // Authorization headers, and tokens of service accounts wherever they stand.
-        Rule::new(r"((?i-u:bearer|basic)[ \t]+)[A-Za-z0-9._~+/=-]{16,}", always),
-        Rule::new(r"()eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", always),
+        Rule::new(Sign::Authorization, r"((?i-u:bearer|basic)[ \t]+)[A-Za-z0-9._~+/=-]{16,}", always),
+        Rule::new(Sign::WebToken, r"()eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", always),
         // Bootstrap tokens.
-        Rule::new(r"()[a-z0-9]{6}\.[a-z0-9]{16}", stands_alone),
+        Rule::new(Sign::BootstrapToken, r"()[a-z0-9]{6}\.[a-z0-9]{16}", stands_alone),
     ]
 });
 
@@ -230,7 +355,26 @@ mod tests {
         assert!(!format!("{all:?}").contains("0123456789"), "{all:?}");
     }
 
+    #[test]
+    fn every_setting_of_the_patterns_has_a_sign() {
+        for end in SETTINGS.iter().chain([&SETTING]).map(|end| end.to_uppercase()) {
+            for line in [
+                format!("{end}: abc"),
+                format!("'{end}': abc"),
+                format!("{end}=abc"),
+                format!("{{\"{end}\": \"abc\"}}"),
+            ] {
+                assert!(text(&line).contains(MARK), "{line}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn without_its_sign_no_rule_applies(odd in "(?s)(.|[a-z0-9.]|token|auth|api_key|: |=|\"|'|\\\\|--|\narg=|-----BEGIN RSA PRIVATE KEY-----|LS0tLS1CRUdJTiBSU0Eg|\n|://|@|bearer |eyJhbGciOiJ|abcdef[.]0123456789abcdef){0,40}") {
+            prop_assert_eq!(text(&odd), redacted(&odd, |_| true));
+        }
+
         #[test]
         fn no_text_is_too_odd_and_twice_is_once(odd in "(?s)(.|token|: |=|\"|--|BEGIN RSA PRIVATE KEY-----|-----|\n|://|@|abcdef[.]0123456789abcdef){0,40}") {
             let once = text(&odd).into_owned();
