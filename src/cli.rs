@@ -332,7 +332,7 @@ pub enum HostKeyArg {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Bounds")]
 pub struct BoundsArgs {
-    /// How many hosts at once; chosen by the machine's limits if not given
+    /// How many hosts at once; if not given, more while the network is slow and fewer while the processor is full
     #[arg(short, long, visible_alias = "width", env = "SEAWORTHY_FORKS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub forks: Option<u32>,
     /// Longest wait for a name to resolve

@@ -1,16 +1,24 @@
 //! Many hosts at once: bounded width, one deadline for all, and an answer for every host, whatever happens.
 //!
 //! Knows nothing of SSH: the work on one item is a future. A worker that hangs costs its own place until it is stopped;
-//! one that panics costs its own answer.
+//! one that panics costs its own answer. How wide it is when nobody said is [`pace`]'s rule over what `meter` measures.
+
+mod meter;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::task::JoinError;
 
+use self::pace::{Load, Pace};
 use crate::interrupt::Interrupt;
+
+pub use self::pace::Width;
 
 /// Why an item was given up.
 #[derive(Debug)]
@@ -61,12 +69,12 @@ pub fn in_turn<T, K: Ord>(items: Vec<T>, group: impl Fn(&T) -> K) -> Vec<T> {
     placed.into_iter().map(|(_, item)| item).collect()
 }
 
-/// Runs `work` for every item, at most `width` at a time, each as a task of its own. Yields in the order of completion.
+/// Runs `work` for every item, each as a task of its own, so many at a time as `width` says. Yields in the order of completion.
 ///
 /// After the stop nothing new is started, and what runs is dropped: every item still gets its answer.
 pub fn fan_out<T, W, F, R>(
     items: Vec<T>,
-    width: usize,
+    width: Width,
     stop: Stop,
     work: W,
 ) -> impl Stream<Item = (T, Result<R, Stopped>)>
@@ -76,21 +84,65 @@ where
     F: Future<Output = R> + Send + 'static,
     R: Send + 'static,
 {
-    stream::iter(items)
-        .map(move |item| {
-            let future = work(item.clone());
-            let mut stop = stop.clone();
-            // A task, so that the cores share the work; it ends by itself at the stop, since dropping its handle would not.
-            let task = tokio::spawn(async move {
-                tokio::select! {
-                    biased;
-                    stopped = stop.wait() => Err(stopped),
-                    result = future => Ok(result),
+    let loads = if width.may_change() { meter::loads().boxed() } else { stream::pending().boxed() };
+    paced(items, width, loads, stop, work)
+}
+
+/// An answer, and how long its item took.
+type Answered<T, R> = (T, Result<R, Stopped>, Duration);
+
+struct Run<T: 'static, R: 'static, L> {
+    waiting: std::vec::IntoIter<T>,
+    running: FuturesUnordered<BoxFuture<'static, Answered<T, R>>>,
+    pace: Pace,
+    loads: L,
+}
+
+fn paced<T, W, F, R>(
+    items: Vec<T>,
+    width: Width,
+    loads: impl Stream<Item = Load> + Unpin,
+    stop: Stop,
+    work: W,
+) -> impl Stream<Item = (T, Result<R, Stopped>)>
+where
+    T: Clone + Send + 'static,
+    W: Fn(T) -> F,
+    F: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
+    let start = move |item: T| {
+        let (future, mut stop) = (work(item.clone()), stop.clone());
+        let begun = tokio::time::Instant::now();
+        // A task, so that the cores share the work; it ends by itself at the stop, since dropping its handle would not.
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                stopped = stop.wait() => Err(stopped),
+                result = future => Ok(result),
+            }
+        });
+        async move { (item, task.await.unwrap_or_else(|error| Err(Stopped::Broken(error))), begun.elapsed()) }.boxed()
+    };
+    let run = Run { waiting: items.into_iter(), running: FuturesUnordered::new(), pace: Pace::new(width), loads };
+    stream::unfold((run, start), async |(mut run, start)| {
+        loop {
+            let free = run.pace.now().saturating_sub(run.running.len());
+            run.running.extend(run.waiting.by_ref().take(free).map(&start));
+            tokio::select! {
+                // The load first: where answers keep coming, it would never have its turn.
+                biased;
+                Some(load) = run.loads.next(), if run.waiting.len() > 0 => {
+                    run.pace.next(load);
                 }
-            });
-            async move { (item, task.await.unwrap_or_else(|error| Err(Stopped::Broken(error)))) }
-        })
-        .buffer_unordered(width.max(1))
+                Some((item, result, took)) = run.running.next() => {
+                    run.pace.done(took);
+                    return Some(((item, result), (run, start)));
+                }
+                else => return None,
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -129,8 +181,10 @@ mod tests {
                 }
             }
         };
-        let mut results: Vec<_> =
-            fan_out((0..100).collect(), 8, never(), work).map(|(item, result)| (item, result.ok())).collect().await;
+        let mut results: Vec<_> = fan_out((0..100).collect(), Width::exactly(8), never(), work)
+            .map(|(item, result)| (item, result.ok()))
+            .collect()
+            .await;
         results.sort_unstable();
         assert_eq!(results, (0..100).map(|item| (item, Some(item * 2))).collect::<Vec<_>>());
         let most = most.load(Ordering::SeqCst);
@@ -149,7 +203,7 @@ mod tests {
             }
             item
         };
-        let results: Vec<_> = fan_out(vec![0, 1, 2], 1, stop, work).collect().await;
+        let results: Vec<_> = fan_out(vec![0, 1, 2], Width::exactly(1), stop, work).collect().await;
         assert!(matches!(results[..], [(0, Ok(0)), (1, Err(Stopped::Deadline)), (2, Err(Stopped::Deadline))]));
     }
 
@@ -159,7 +213,46 @@ mod tests {
             assert_ne!(item, 1, "a defect");
             item
         };
-        let results: Vec<_> = fan_out(vec![0, 1, 2], 1, never(), work).collect().await;
+        let results: Vec<_> = fan_out(vec![0, 1, 2], Width::exactly(1), never(), work).collect().await;
         assert!(matches!(results[..], [(0, Ok(0)), (1, Err(Stopped::Broken(_))), (2, Ok(2))]));
+    }
+
+    #[tokio::test]
+    async fn the_width_changes_while_it_runs() {
+        let (load, loads) = tokio::sync::mpsc::unbounded_channel();
+        let loads = stream::unfold(loads, async |mut loads| Some((loads.recv().await?, loads))).boxed();
+        let places = Arc::new(tokio::sync::Semaphore::new(0));
+        let running = Arc::new(AtomicUsize::new(0));
+        let work = {
+            let (places, running) = (Arc::clone(&places), Arc::clone(&running));
+            move |_: usize| {
+                let (places, running) = (Arc::clone(&places), Arc::clone(&running));
+                async move {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    places.acquire().await.unwrap().forget();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        };
+        let mut results = Box::pin(paced((0..100).collect(), Width::between(2, 4, 50), loads, never(), work));
+        // Polls until nothing moves any more: the tasks share this one thread.
+        let mut settle = async |answers: usize| {
+            places.add_permits(answers);
+            for _ in 0..answers {
+                let (_, answer) = results.next().await.unwrap();
+                answer.unwrap();
+            }
+            for _ in 0..10 {
+                assert!(results.next().now_or_never().is_none());
+                tokio::task::yield_now().await;
+            }
+            running.load(Ordering::SeqCst)
+        };
+        assert_eq!(settle(0).await, 4);
+        assert_eq!(settle(4).await, 4);
+        load.send(Load { own: 0.1, machine: None }).unwrap();
+        assert_eq!(settle(0).await, 6, "half as many again for the four that were done");
+        (0..20).for_each(|_| load.send(Load { own: 1.0, machine: None }).unwrap());
+        assert_eq!(settle(4).await, 2, "nothing is begun while more run than may");
     }
 }

@@ -17,7 +17,7 @@ use crate::collect::{Collector, Host, Way};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::fanout::Stop;
+use crate::fanout::{Stop, Width};
 use crate::interrupt::Interrupt;
 use crate::inventory::model::{HostId, Inventory};
 use crate::inventory::origin::Overrides;
@@ -27,6 +27,7 @@ use crate::report::style::Style;
 use crate::run::PlannedHost;
 use crate::ssh::config::Resolver;
 use crate::ssh::known_hosts::{KnownHosts, Learner};
+use crate::ssh::resolved::Route;
 use crate::ssh::{Agents, Connector, ConnectorOptions, Deadlines, Destinations, KeyRing, limits};
 use crate::target::{Role, Target, Via};
 use crate::ui::{Display, Event, Events, Progress};
@@ -196,7 +197,7 @@ pub(super) fn plan(inventory: &Inventory, hosts: &[HostId], overrides: &Override
 pub(super) struct Fleet {
     pub(super) hosts: Vec<Host>,
     pub(super) collector: Arc<Collector>,
-    pub(super) width: usize,
+    pub(super) width: Width,
     pub(super) stop: Stop,
     pub(super) known_hosts: Arc<KnownHosts>,
     learner: Learner,
@@ -244,7 +245,11 @@ pub(super) async fn prepare(
     });
     let open_files = limits::raise_open_files();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let width = bounds.forks.unwrap_or_else(|| limits::auto_width(hosts.len(), open_files, cores));
+    let automatic = || {
+        let width = limits::auto_width(hosts.len(), open_files, cores);
+        if hosts.iter().any(has_proxy_command) { width.at_most(limits::MOST_PROCESSES) } else { width }
+    };
+    let width = bounds.forks.map_or_else(automatic, Width::exactly);
     let collector = Collector {
         connector,
         deadline: bounds.host,
@@ -263,6 +268,13 @@ pub(super) async fn prepare(
     });
     let stop = Stop { interrupt, deadline: Instant::now().checked_add(bounds.run) };
     Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, learner })
+}
+
+fn has_proxy_command(host: &Host) -> bool {
+    match &host.way {
+        Way::Ssh(destination) => matches!(destination.resolved.route, Route::Command(_)),
+        Way::Local | Way::None(_) => false,
+    }
 }
 
 /// What is dialled for a host. For the first control plane it is as good a guess as there is at where the API is.

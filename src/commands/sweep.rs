@@ -16,7 +16,7 @@ use crate::cli::{BoundsArgs, ConnectionArgs, OutcomeArgs, RunDirArgs, SweepArgs}
 use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::config;
 use crate::exit::ExitCode;
-use crate::fanout::{Stop, fan_out, in_turn};
+use crate::fanout::{Stop, Width, fan_out, in_turn};
 use crate::fleet::{self, Understood};
 use crate::interrupt::Interrupt;
 use crate::playbook::load::{HEALTH_SWEEP, PRE_UPGRADE};
@@ -331,7 +331,7 @@ fn is_unknown_key(record: &Record) -> bool {
 async fn pass(
     collector: &Arc<Collector>,
     hosts: &[Host],
-    width: usize,
+    width: Width,
     stop: Stop,
     writer: Option<&Writer>,
     events: &Events,

@@ -1,9 +1,19 @@
-//! How many hosts at once: the limit of open files, and a width that suits it.
+//! How many hosts at once: the limit of open files, and bounds for a width that suits it and the cores.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More than this at once costs more in cache misses than it wins in waiting less (measured on russh).
-const MAX_WIDTH: usize = 128;
+use crate::fanout::Width;
+
+/// Memory: a connection holds 70 kB, and what a host sends comes on top.
+const MOST: usize = 1024;
+/// With a process for each connection, as a `ProxyCommand` is: ten times the memory, on cores that nobody counts.
+pub const MOST_PROCESSES: usize = 128;
+/// To begin with: on a core, and in all. Measured on russh: from 200 at once on, cache misses cost a sixth where nothing waits.
+const FIRST_OF_CORE: usize = 64;
+const FIRST: usize = 128;
+/// With as many a core has always something to do on a near network; fewer cost no less.
+const LEAST_OF_CORE: usize = 16;
+const LEAST: usize = 32;
 /// Descriptors for everything that is not a connection: the run directory, the agent, the terminal, libraries.
 const RESERVED: u64 = 64;
 
@@ -18,13 +28,15 @@ pub fn raise_open_files() -> Option<u64> {
     limit.maximum
 }
 
-/// How many hosts to work on at once. `open_files` as from [`raise_open_files`]; three descriptors per host leave room for its
-/// record, a `ProxyCommand`'s pipes and a resolver's socket. `cores` count because the key exchange is arithmetic.
-pub fn auto_width(hosts: usize, open_files: Option<u64>, cores: usize) -> usize {
+/// How many hosts to work on at once when nobody said: within these bounds as `fanout::pace` has it. `open_files` as
+/// from [`raise_open_files`]; three descriptors per host leave room for its record, a `ProxyCommand`'s pipes and a resolver's
+/// socket. `cores` count because the key exchange is arithmetic.
+pub fn auto_width(hosts: usize, open_files: Option<u64>, cores: usize) -> Width {
     let by_files = open_files.map_or(u64::MAX, |limit| limit.saturating_sub(RESERVED) / 3).max(1);
     let by_files = usize::try_from(by_files).unwrap_or(usize::MAX);
-    let by_cores = cores.max(1).saturating_mul(64);
-    hosts.min(MAX_WIDTH).min(by_files).min(by_cores).max(1)
+    let of_cores = |each: usize| cores.max(1).saturating_mul(each);
+    let least = of_cores(LEAST_OF_CORE).clamp(LEAST, FIRST);
+    Width::between(least, of_cores(FIRST_OF_CORE).min(FIRST), hosts.min(by_files).min(MOST))
 }
 
 #[cfg(test)]
@@ -34,12 +46,14 @@ mod tests {
     #[test]
     fn the_width_follows_the_tightest_bound() {
         for (hosts, files, cores, width) in [
-            (3, Some(1024), 8, 3),
-            (5000, Some(20_000), 8, 128),
-            (5000, None, 8, 128),
-            (5000, Some(256), 8, 64),
-            (5000, Some(1024), 1, 64),
-            (0, Some(0), 0, 1),
+            (3, Some(1024), 8, Width::exactly(3)),
+            (5000, Some(20_000), 2, Width::between(32, 128, 1024)),
+            (5000, None, 1, Width::between(32, 64, 1024)),
+            (5000, None, 8, Width::between(128, 128, 1024)),
+            (5000, None, 64, Width::between(128, 128, 1024)),
+            (200, None, 2, Width::between(32, 128, 200)),
+            (5000, Some(256), 2, Width::between(32, 64, 64)),
+            (0, Some(0), 0, Width::exactly(1)),
         ] {
             assert_eq!(auto_width(hosts, files, cores), width, "{hosts} hosts, {files:?} files, {cores} cores");
         }

@@ -52,7 +52,7 @@ pub(super) async fn look(
             wanted.into_iter().map(|(path, content)| Look { path, content: content == Content::Brought }).collect();
         (name, look_at(&fleet.collector, host, &paths).await)
     });
-    let found: Vec<(String, Result<State, String>)> = looks.buffer_unordered(fleet.width.max(1)).collect().await;
+    let found: Vec<(String, Result<State, String>)> = looks.buffer_unordered(fleet.width.first()).collect().await;
     let mut states = BTreeMap::new();
     for (name, state) in found {
         match state {
@@ -80,7 +80,7 @@ pub(super) async fn try_forbidden(
         return;
     }
     let forbidden = records.iter_mut().filter(|record| nodes.contains(&record.name) && by_tools::is_wanted(record));
-    let tries = stream::iter(forbidden).for_each_concurrent(fleet.width.max(1), async |record| {
+    let tries = stream::iter(forbidden).for_each_concurrent(fleet.width.first(), async |record| {
         let Some(host) = fleet.hosts.iter().find(|host| host.target.name == record.name) else { return };
         let tried = try_by_tools(&fleet.collector, host, record).await;
         let saved = || writer.map_or(Ok(()), |writer| writer.save(record).map_err(|error| error.to_string()));
@@ -142,7 +142,7 @@ pub(super) fn run_of<'r>(
         control_planes,
         checks,
         accept_unknown,
-        width: fleet.width,
+        width: fleet.width.first(),
         stop: &fleet.stop,
         waits: Waits::default(),
     }
