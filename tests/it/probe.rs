@@ -2,6 +2,7 @@
 
 mod made_up;
 mod recorded;
+mod sent;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};

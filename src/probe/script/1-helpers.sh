@@ -10,6 +10,7 @@
 # Output runs through `fl`, which turns what the functions below print into frames. What they print, line by line:
 #   text                          the text of the section that comes next
 #   @@N id rc ms [arg]            ... and its name, after the text
+#   @@N !                         what was said so far is sent at once
 #   @@N >M                        how the text from here on is rewritten: M is a mode of `put` in `fl`
 #   @@N +BYTES                    the cap of the section that comes next
 #   @@N <M:id:arg<TAB>path        a whole section: that file, rewritten in mode M

@@ -1,8 +1,10 @@
-# fl: the filter, see the head of this file. Secrets are cut out here too. The nonce comes by the environment: argv would show it to everybody on the node.
+# fl: the filter, see the head of 1-helpers.sh. Secrets are cut out here too. The nonce comes by the environment: argv would show it to everybody on the node.
+# Each write becomes a packet that the client pays for, so small sections wait in `o` for each other: for 4,000 bytes at most, since
+# they are lost if the next one hangs. With FF each is sent as soon as it is whole.
 fl() {
   if w awk; then
     awk '
-BEGIN { M = "@@" ENVIRON["N"] " "; L = length(M); c = C = ENVIRON["C"] + 0
+BEGIN { ORS = ""; M = "@@" ENVIRON["N"] " "; L = length(M); c = C = ENVIRON["C"] + 0
   a = "[a-z0-9]"; a = a a; J = a a a "[.]" a a a a a a a a
   SEC = "(key-data|certificate-key|[Tt]oken|TOKEN|[Pp]assword|PASSWORD|[Pp]asswd|[Ss]ecret|SECRET)"
   KV = SEC "([\"\047]?:[ \t]+|[ \t]*=[ \t]*|\":)[\"\047]?"; FLAG = "--((discovery-|tls-bootstrap-)?token|certificate-key|password)([ =]|$)" }
@@ -54,14 +56,18 @@ function put(l) {
   else if (mode == "5") { if (n < 5) keep(l) } }
 function end(h,  i) {
   if (!cut && (b[n] == "" || (mode == "A" && b[n] == "arg=")) && n) n--
-  print M h
-  for (i = 1; i <= n; i++) print b[i]
-  if (cut) print M "cut"
+  say(M h)
+  for (i = 1; i <= n; i++) say(b[i])
+  if (cut) say(M "cut")
+  if (ENVIRON["FF"] || z + length(o) > 4000) go()
   new() }
+function say(l) { o = o l "\n"; if (length(o) > 16000) { print o; o = "" } }
+function go() { print o; o = ""; fflush() }
 function new() { n = z = cut = K = js = hn = ok = flag = 0; mode = skip = hx = ""; c = C; b[0] = "" }
 index($0, M) == 1 {
   s = substr($0, L + 1); k = substr(s, 1, 1)
   if (k == ">") mode = substr(s, 2)
+  else if (k == "!") go()
   else if (k == "+") c = substr(s, 2) + 0
   else if (k == "=") {
     i = index(s, "\t"); path = substr(s, i + 1); l = ""; e = (getline l < path); close(path)
@@ -72,9 +78,10 @@ index($0, M) == 1 {
     while ((e = (getline l < path)) > 0) put(l)
     close(path)
     if (n || (mode != "#" && mode != "~")) { if (n && !cut) b[++n] = ""; end(id " " (e < 0 ? 77 : 0) " 0" (arg == "" ? "" : " " arg)) } else new() }
-  else { end(s); if (ENVIRON["FF"]) fflush() }
+  else end(s)
   next }
-{ put($0) }'
+{ put($0) }
+END { go() }'
     return
   fi
   # Without awk: no rewriting, so nothing that must be rewritten.
@@ -82,7 +89,7 @@ index($0, M) == 1 {
   while IFS= read -r l || [ "$l" ]; do
     case $l in
     "@@$N >"*) KIND=${l#*>} ;;
-    "@@$N +"*) ;;
+    "@@$N "[+!]*) ;;
     "@@$N ="*)
       l=${l#*=}
       IFS= read -r a <"${l#*"$TAB"}" || a=

@@ -28,13 +28,16 @@ scan
 quick() {
   ident
   tools
+  m !
   files
+  m !
   procs
   net
 }
 # The files may lie on something that hangs. Then they come when everything else has been said.
 disk() {
   lists
+  m !
   clock
   joining
 }
