@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::agent::Agents;
 use super::resolved::Resolved;
+use super::signing::SigningKey;
 use super::stream::plain;
 use crate::failure::{Failure, FailureKind};
 
@@ -34,7 +35,7 @@ pub struct KeyRing {
 /// One file named as a private key.
 #[derive(Debug)]
 pub(super) enum KeyFile {
-    Usable(Arc<PrivateKey>),
+    Usable(Arc<SigningKey>),
     /// Encrypted. The public half, where the format or a `.pub` file beside it tells.
     Locked {
         text: SecretString,
@@ -137,7 +138,7 @@ impl KeyRing {
     pub fn unlock(&mut self, path: &Path, passphrase: &SecretString) -> bool {
         let Some(KeyFile::Locked { text, .. }) = self.files.get(path) else { return true };
         let Ok(key) = decode_secret_key(text.expose_secret(), Some(passphrase.expose_secret())) else { return false };
-        self.files.insert(path.to_path_buf(), KeyFile::Usable(Arc::new(key)));
+        self.files.insert(path.to_path_buf(), KeyFile::Usable(Arc::new(SigningKey::new(key))));
         true
     }
 
@@ -246,7 +247,7 @@ fn decode(path: &Path, text: String) -> KeyFile {
             KeypairData::SkEd25519(_) | KeypairData::SkEcdsaSha2NistP256(_) => {
                 KeyFile::PublicHalf { public: key.public_key().clone(), hardware: true }
             }
-            _ => KeyFile::Usable(Arc::new(key)),
+            _ => KeyFile::Usable(Arc::new(SigningKey::new(key))),
         },
         Err(_) if !text.contains("PRIVATE KEY") && !text.starts_with("PuTTY-User-Key-File") => {
             KeyFile::Bad(BadKey::Garbage("it has no PRIVATE KEY block".into()))

@@ -3,7 +3,7 @@
 //! - [`resolved`]: a connection with every setting decided.
 //! - [`config`]: `ssh_config` and `ssh -G`; makes a `Resolved`.
 //! - [`known_hosts`]: which keys are known, changed, revoked; learning new ones.
-//! - [`keys`] and [`agents`](Agents): what can sign; [`destination`]: a host with the hosts on the way to it.
+//! - [`keys`] and [`agents`](Agents): what can sign (`signing`); [`destination`]: a host with the hosts on the way to it.
 //! - [`connect`], [`session`]: the way to an authenticated session. Inside: `stream`, `wire` and `banner` (bytes), `peer` (what the server
 //!   says of itself), `algorithms`, `handshake`, `offers` and `auth` (the login), `proxy` (`ProxyCommand`), `bastion` and `crowd` (jump hosts, and how much they carry).
 //! - [`exec`]: one command with its input, output, limits and deadline; `sudo` inside; [`local`]: the same on this machine.
@@ -33,6 +33,7 @@ mod peer;
 mod proxy;
 pub mod resolved;
 pub mod session;
+mod signing;
 mod stream;
 mod sudo;
 mod transcript;

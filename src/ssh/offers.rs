@@ -8,15 +8,13 @@ use std::sync::Arc;
 
 use russh::Signer;
 use russh::keys::agent::AgentIdentity;
-use russh::keys::signature::Signer as _;
-use russh::keys::ssh_encoding::Encode as _;
-use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::ssh_key::{HashAlg, Signature};
-use russh::keys::{Certificate, PrivateKey, PublicKey};
+use russh::keys::ssh_key::HashAlg;
+use russh::keys::{Certificate, PublicKey};
 
 use super::agent::{Agent, AgentError, AgentKey, Agents, put};
 use super::keys::{BadKey, KeyFile, KeyRing};
 use super::resolved::{AgentChoice, Resolved};
+use super::signing::SigningKey;
 use crate::failure::{Failure, FailureKind};
 
 const MAX_AGENT_KEYS: usize = 3;
@@ -33,7 +31,7 @@ pub(super) struct Offer {
 
 #[derive(Debug, Clone)]
 enum Source {
-    File(Arc<PrivateKey>),
+    File(Arc<SigningKey>),
     Agent(Arc<Agent>, Box<AgentKey>),
 }
 
@@ -117,8 +115,8 @@ impl Offers {
         }
     }
 
-    fn add_file(&mut self, resolved: &Resolved, ring: &KeyRing, path: &Path, key: &Arc<PrivateKey>) {
-        let public = key.public_key();
+    fn add_file(&mut self, resolved: &Resolved, ring: &KeyRing, path: &Path, key: &Arc<SigningKey>) {
+        let public = key.public();
         let name = path.display().to_string();
         for certificate in ring.certificates_for(public, Some(path), &resolved.certificate_files) {
             self.add(&name, public, Some(certificate.clone()), Source::File(Arc::clone(key)));
@@ -188,7 +186,7 @@ struct Held {
 impl KeyFile {
     fn is(&self, key: &PublicKey) -> bool {
         match self {
-            Self::Usable(own) => own.public_key().key_data() == key.key_data(),
+            Self::Usable(own) => own.public().key_data() == key.key_data(),
             Self::Locked { public: Some(own), .. } | Self::PublicHalf { public: own, .. } => {
                 own.key_data() == key.key_data()
             }
@@ -241,8 +239,8 @@ impl Signer for OfferSigner<'_> {
             Source::Agent(agent, key) => agent.sign(key, hash, &to_sign).await?,
             Source::File(key) => {
                 let (key, data) = (Arc::clone(key), to_sign.clone());
-                if key.algorithm().is_rsa() {
-                    // Milliseconds of arithmetic: not on a thread that serves other connections.
+                if key.is_slow() {
+                    // Not on a thread that serves other connections.
                     tokio::task::spawn_blocking(move || sign(&key, hash, &data))
                         .await
                         .map_err(|error| SignError::Key(error.to_string()))??
@@ -256,11 +254,6 @@ impl Signer for OfferSigner<'_> {
     }
 }
 
-fn sign(key: &PrivateKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Vec<u8>, SignError> {
-    let signed: Result<Signature, _> = match key.key_data() {
-        KeypairData::Rsa(pair) => (pair, hash).try_sign(data),
-        other => other.try_sign(data),
-    };
-    let signature = signed.map_err(|error| SignError::Key(error.to_string()))?;
-    signature.encode_vec().map_err(|error| SignError::Key(error.to_string()))
+fn sign(key: &SigningKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Vec<u8>, SignError> {
+    key.sign(hash, data).map_err(|error| SignError::Key(error.to_string()))
 }
