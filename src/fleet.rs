@@ -11,6 +11,7 @@ use crate::diagnose::{NodeFindings, Passed, diagnose};
 use crate::facts::cluster::{ClusterView, Member};
 use crate::facts::{self, NodeFacts, cluster, join};
 use crate::parallel;
+use crate::reach::ReachCapture;
 use crate::record::Record;
 use crate::report::model::cluster::ClusterReport;
 use crate::report::model::{ChangedCheck, CheckCounts, NodeReport, Report};
@@ -18,48 +19,57 @@ use crate::run::RunFile;
 use crate::upgrade;
 use crate::verdict::{Area, Phase, Verdict};
 
-/// Judges all records together, as one node's facts can say something about another.
-pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
-    report_with(run, records, checks, &BTreeMap::new())
-}
-
-/// The same with what `kubeadm join` printed on some of the nodes, by the run's names of them.
-pub fn report_with(
-    run: &RunFile,
-    records: &[Record],
-    checks: &Checks,
-    join_logs: &BTreeMap<String, JoinLog>,
-) -> Report {
-    judge_all(run, records, parse(records), checks, join_logs, None).0
-}
-
-/// A record with its facts, and without the texts that nobody reads again.
-#[derive(Debug)]
+/// A record with its facts, and without the texts that nobody reads again: what a run has in memory of each node, from the moment
+/// that the node was read.
+#[derive(Debug, Clone)]
 pub struct Understood {
     pub record: Record,
     pub facts: NodeFacts,
+    /// The node's own clock when it was read, in seconds since 1970.
+    now: Option<i64>,
 }
 
 impl Understood {
     pub fn new(mut record: Record) -> Self {
         let facts = facts::parse(&record);
+        let now = facts::now(&record);
         if let Some(capture) = &mut record.probe {
             capture.keep_only(&facts::configuration::SECTIONS);
         }
-        Self { record, facts }
+        Self { record, facts, now }
+    }
+
+    /// Takes what the node was seen to reach in a further try.
+    pub fn set_reach(&mut self, reach: ReachCapture) {
+        self.record.reach = Some(reach);
+        self.facts.reach = facts::reach::Reach::parse(&self.record, self.now);
     }
 }
 
-/// The report of [`report`] on records that were understood one by one, with what is left of them.
-pub fn report_understood(run: &RunFile, nodes: Vec<Understood>, checks: &Checks) -> (Report, Vec<Record>) {
-    let (records, facts): (Vec<Record>, Vec<NodeFacts>) =
-        nodes.into_iter().map(|node| (node.record, node.facts)).unzip();
-    let report = judge_all(run, &records, facts, checks, &BTreeMap::new(), None).0;
-    (report, records)
+/// Many at once. Whoever has ten thousand records understands each when it comes.
+pub fn understand(records: &[Record]) -> Vec<Understood> {
+    parallel::map(records, |record| Understood::new(record.clone()))
 }
 
-fn parse(records: &[Record]) -> Vec<NodeFacts> {
-    parallel::map(records, facts::parse)
+/// Judges all records together, as one node's facts can say something about another.
+pub fn report(run: &RunFile, records: &[Record], checks: &Checks) -> Report {
+    report_understood(run, understand(records), checks).0
+}
+
+/// The same of records that were understood one by one, with what is left of them.
+pub fn report_understood(run: &RunFile, nodes: Vec<Understood>, checks: &Checks) -> (Report, Vec<Record>) {
+    report_with(run, nodes, checks, &BTreeMap::new())
+}
+
+/// The same with what `kubeadm join` printed on some of the nodes, by the run's names of them.
+pub fn report_with(
+    run: &RunFile,
+    nodes: Vec<Understood>,
+    checks: &Checks,
+    join_logs: &BTreeMap<String, JoinLog>,
+) -> (Report, Vec<Record>) {
+    let (report, _, records) = judge_all(run, nodes, checks, join_logs, None);
+    (report, records)
 }
 
 /// A run with all that was found out about it: what a plan is made from. A report alone leaves out what passes.
@@ -73,11 +83,11 @@ pub struct Assessed {
     pub findings: BTreeMap<String, Vec<Finding>>,
 }
 
-/// The report of [`report_with`] with all that it comes from. It keeps every finding, a hundred and more of each node, so it is
-/// for runs that change something; a sweep needs the report only.
-pub fn assess(run: &RunFile, records: &[Record], checks: &Checks, join_logs: &BTreeMap<String, JoinLog>) -> Assessed {
+/// The report of [`report_understood`] with all that it comes from. It keeps every finding, a hundred and more of each node, so it
+/// is for runs that change something; a sweep needs the report only.
+pub fn assess(run: &RunFile, nodes: Vec<Understood>, checks: &Checks) -> Assessed {
     let mut findings = BTreeMap::new();
-    let (report, clusters) = judge_all(run, records, parse(records), checks, join_logs, Some(&mut findings));
+    let (report, clusters, _) = judge_all(run, nodes, checks, &BTreeMap::new(), Some(&mut findings));
     Assessed { report, clusters, findings }
 }
 
@@ -97,12 +107,13 @@ impl Assessed {
 /// as they are counted.
 fn judge_all(
     run: &RunFile,
-    records: &[Record],
-    facts: Vec<NodeFacts>,
+    nodes: Vec<Understood>,
     checks: &Checks,
     join_logs: &BTreeMap<String, JoinLog>,
     mut all: Option<&mut BTreeMap<String, Vec<Finding>>>,
-) -> (Report, Vec<ClusterView>) {
+) -> (Report, Vec<ClusterView>, Vec<Record>) {
+    let (records, facts): (Vec<Record>, Vec<NodeFacts>) =
+        nodes.into_iter().map(|node| (node.record, node.facts)).unzip();
     let named = records.iter().zip(facts).map(|(record, mut facts)| {
         if let Some(log) = join_logs.get(&record.name) {
             let own = [Some(&record.name), facts.identity.hostname.known()];
@@ -119,7 +130,7 @@ fn judge_all(
         }
     }
     let keep_all = all.is_some();
-    let judged = parallel::map(records, |record| {
+    let judged = parallel::map(&records, |record| {
         let place = views.iter().position(|view| view.members.contains_key(&record.name)).unwrap_or(0);
         let own = clusters[place].get(&record.name).unwrap_or(&NO_FACTS);
         let (phase, counts, mut findings) = judge(record, own, &views[place], checks, keep_all);
@@ -161,12 +172,12 @@ fn judge_all(
     let nodes: Vec<NodeReport> = nodes.collect();
     let duration = Duration::from_millis(run.duration_ms.unwrap_or(0));
     let mut report = Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes);
-    let mut compared = views.iter().map(|view| ClusterReport::of(view, &report.nodes, records));
+    let mut compared = views.iter().map(|view| ClusterReport::of(view, &report.nodes, &records));
     report.cluster = compared.next().flatten();
     report.other_clusters = compared.flatten().collect();
     report.changed_checks = changed(checks);
     report.run.gate = run.target.map(|target| upgrade::gate::Gate::of(target, &report.nodes));
-    (report, views)
+    (report, views, records)
 }
 
 /// What users' own files say about built-in checks.

@@ -28,7 +28,7 @@ use crate::upgrade::version::Target;
 pub mod merge;
 mod saved;
 
-pub use saved::{Loaded, Saved, find, is_shard, list, load_as, unread};
+pub use saved::{Loaded, Saved, find, is_shard, list, load_as, read_file, unread};
 
 /// The version of `run.json`; a reader refuses a newer one.
 pub const RUN_SCHEMA: u32 = 1;
@@ -180,8 +180,15 @@ impl Writer {
         replace_with_json(&path, record)
     }
 
+    /// Writes what came to be known of a host after its record was saved.
+    pub fn amend(&self, host: &str, change: impl FnOnce(&mut Record)) -> Result<(), RunError> {
+        let mut record = saved::read_record(&self.directory.join("hosts").join(file_name(host)))?;
+        change(&mut record);
+        self.save(&record)
+    }
+
     /// Notes that the run ended.
-    pub fn finish(self, file: &RunFile) -> Result<(), RunError> {
+    pub fn finish(&self, file: &RunFile) -> Result<(), RunError> {
         replace_with_json(&self.directory.join("run.json"), file)
     }
 }

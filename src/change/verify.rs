@@ -15,9 +15,8 @@ use crate::duration;
 use crate::facts::cluster::Member;
 use crate::facts::{Fact, NodeFacts};
 use crate::failure::Failure;
-use crate::fleet::{self, Assessed};
+use crate::fleet::{self, Assessed, Understood};
 use crate::probe::ScriptOptions;
-use crate::record::Record;
 use crate::report::model::NodeReport;
 use crate::verdict::{Phase, Verdict};
 
@@ -73,7 +72,7 @@ pub(super) struct Sight<'r> {
     planes: Vec<&'r Host>,
     script: Script,
     /// The control planes as last read, and when that began: many nodes that are verified at once need one reading.
-    shared: tokio::sync::Mutex<Option<(Instant, Vec<Record>)>>,
+    shared: tokio::sync::Mutex<Option<(Instant, Vec<Understood>)>>,
 }
 
 /// A node as it was read just now.
@@ -97,24 +96,24 @@ impl<'r> Sight<'r> {
         let node = &host.target.name;
         let (own, planes) =
             join(self.run.collector.look(host, &self.script), self.control_planes(Instant::now())).await;
-        let mut records = planes;
-        records.retain(|record| record.name != *node);
-        records.push(own);
-        let assessed = fleet::assess(self.run.file, &records, self.run.checks, &std::collections::BTreeMap::new());
+        let mut nodes = planes;
+        nodes.retain(|plane| plane.record.name != *node);
+        nodes.push(Understood::new(own));
+        let assessed = fleet::assess(self.run.file, nodes, self.run.checks);
         Seen { node: node.clone(), assessed }
     }
 
     /// The control planes as read since that moment.
-    async fn control_planes(&self, since: Instant) -> Vec<Record> {
+    async fn control_planes(&self, since: Instant) -> Vec<Understood> {
         let mut shared = self.shared.lock().await;
-        if let Some((_, records)) = shared.as_ref().filter(|(begun, _)| *begun >= since) {
-            return records.clone();
+        if let Some((_, nodes)) = shared.as_ref().filter(|(begun, _)| *begun >= since) {
+            return nodes.clone();
         }
         let begun = Instant::now();
         let looks = self.planes.iter().map(|plane| self.run.collector.look(plane, &self.script));
-        let records = join_all(looks).await;
-        *shared = Some((begun, records.clone()));
-        records
+        let nodes: Vec<Understood> = join_all(looks).await.into_iter().map(Understood::new).collect();
+        *shared = Some((begun, nodes.clone()));
+        nodes
     }
 
     /// One look, one answer.

@@ -9,9 +9,9 @@ mod again;
 mod choice;
 mod engine;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
@@ -105,7 +105,7 @@ pub(super) fn start(
         Ask::Only => None,
         Ask::First | Ask::Not => {
             let runs = common::runs_directory(around.runs.run_dir.as_deref(), &config.config, context.environment)?;
-            Some(Writer::create(&runs, file.clone()).context("a change keeps a journal")?)
+            Some(Arc::new(Writer::create(&runs, file.clone()).context("a change keeps a journal")?))
         }
     };
     let order = Order {
@@ -203,7 +203,7 @@ fn with_fleet(
 struct Order {
     file: RunFile,
     /// `None` for a plan that is only shown.
-    writer: Option<Writer>,
+    writer: Option<Arc<Writer>>,
     playbook: Playbook,
     options: PlanOptions,
     checks: Checks,
@@ -213,14 +213,14 @@ struct Order {
 
 impl Order {
     async fn carry_out(mut self, work: &mut Work<'_>) -> anyhow::Result<ExitCode> {
-        let mut records = sweep::read(&mut work.fleet, self.writer.as_ref(), &work.events).await.records;
+        let mut nodes = sweep::read(&mut work.fleet, self.writer.as_ref(), &work.events).await.nodes;
         if work.interrupt.has_fired() {
             self.finish(work);
             return Ok(ExitCode::Interrupted);
         }
         let to_change = &self.options.nodes;
-        engine::try_forbidden(&work.fleet, &self.playbook, to_change, &mut records, self.writer.as_ref()).await;
-        let before = fleet::assess(&self.file, &records, &self.checks, &BTreeMap::new());
+        engine::try_forbidden(&work.fleet, &self.playbook, to_change, &mut nodes, self.writer.as_deref()).await;
+        let before = fleet::assess(&self.file, nodes, &self.checks);
         choice::leave_out_control_planes(&mut self.options, &before.report);
         let states = engine::look(&work.fleet, &self.playbook, &before, &self.options.nodes).await;
         let plan = crate::change::steps::plan(&self.playbook, &self.options, &before, &states, &self.checks);
@@ -379,18 +379,18 @@ impl Work<'_> {
         let mut file = RunFile::new("sweep", SystemTime::now(), file.hosts.clone(), file.sources.clone());
         let after: PathBuf = directory.join(AFTER);
         let writer = match Writer::create(&after, file.clone()) {
-            Ok(writer) => Some(writer),
+            Ok(writer) => Some(Arc::new(writer)),
             Err(error) => {
                 self.events.send(Event::Warning(error.to_string()));
                 None
             }
         };
-        let records = sweep::read(&mut self.fleet, writer.as_ref(), &self.events).await.records;
+        let nodes = sweep::read(&mut self.fleet, writer.as_ref(), &self.events).await.nodes;
         file = writer.as_ref().map_or(file, |writer| writer.file().clone());
         file.duration_ms = Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         if let Some(Err(error)) = writer.map(|writer| writer.finish(&file)) {
             self.events.send(Event::Warning(error.to_string()));
         }
-        fleet::report(&file, &records, checks)
+        fleet::report_understood(&file, nodes, checks).0
     }
 }

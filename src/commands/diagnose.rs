@@ -40,12 +40,12 @@ pub(super) fn run(
     let config = hosts::configuration(context.environment)?;
     if let Some(wanted) = &args.from {
         let runs = common::runs_directory(None, &config.config, context.environment).unwrap_or_default();
-        let (mut run, records) = kept::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
+        let (mut run, nodes) = kept::load(&run::find(&runs, wanted, Some("sweep"))?, &args.hosts, context)?;
         run.target = None;
         let named = select(&run, &args.nodes, context)?;
         refuse_many(&named, log.as_ref())?;
         let checks = common::checks(&args.checks, &run.sources)?;
-        let report = fleet::report_with(&run, &records, &checks, &logs(&named, log.as_ref()));
+        let (report, _) = fleet::report_with(&run, nodes, &checks, &logs(&named, log.as_ref()));
         return tell(&report, &named, log.as_ref(), args.output, context);
     }
     let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
@@ -65,7 +65,7 @@ pub(super) fn run(
         show: Show { format: Format::Json, style: common::style(context.terminal, context.environment) },
     };
     let swept = sweep.collect(context, quit)?;
-    let report = fleet::report_with(&swept.run, &swept.records, &swept.checks, &logs(&named, log.as_ref()));
+    let (report, _) = fleet::report_with(&swept.run, swept.nodes, &swept.checks, &logs(&named, log.as_ref()));
     let code = tell(&report, &named, log.as_ref(), args.output, context)?;
     Ok(if swept.interrupted { ExitCode::Interrupted } else { code })
 }

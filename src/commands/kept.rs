@@ -15,9 +15,8 @@ use crate::exit::ExitCode;
 use crate::fleet::{self, Understood};
 use crate::inventory::limit::Limit;
 use crate::inventory::model::Inventory;
-use crate::record::Record;
 use crate::report::model::Outcome;
-use crate::run::{self, RunFile, Saved};
+use crate::run::{self, RunFile};
 
 /// Prints a kept run as a sweep prints what it read.
 pub(super) fn show(
@@ -47,19 +46,8 @@ pub(super) fn load(
     directory: &Path,
     args: &HostsArgs,
     context: &Context<'_>,
-) -> anyhow::Result<(RunFile, Vec<Record>)> {
-    load_as(directory, args, context, |record| record, |record| record)
-}
-
-/// The same with each record made into something else as soon as it is read.
-pub(super) fn load_as<T: Send>(
-    directory: &Path,
-    args: &HostsArgs,
-    context: &Context<'_>,
-    make: impl Fn(Record) -> T + Sync,
-    record: impl Fn(&T) -> &Record,
-) -> anyhow::Result<(RunFile, Vec<T>)> {
-    let (run, mut nodes, damaged) = run::load_as(directory, make)?;
+) -> anyhow::Result<(RunFile, Vec<Understood>)> {
+    let (run, mut nodes, damaged) = run::load_as(directory, Understood::new)?;
     let mut told: Vec<String> = damaged.iter().map(ToString::to_string).collect();
     if run.duration_ms.is_none() {
         told.push(format!("the run {} did not end by itself; what it read is shown", run.id));
@@ -70,7 +58,7 @@ pub(super) fn load_as<T: Send>(
     }
     if !args.limit.is_empty() {
         let names = select(&run, &args.limit, context)?;
-        nodes.retain(|one| names.contains(&record(one).name));
+        nodes.retain(|node| names.contains(&node.record.name));
     }
     common::warn(&told);
     Ok((run, nodes))
@@ -93,13 +81,13 @@ pub(super) struct Earlier {
 
 pub(super) fn earlier(runs: &Path, which: Rerun, checks: &ChecksArgs) -> anyhow::Result<Earlier> {
     let directory = run::find(runs, "last", Some("sweep"))?;
-    let saved = Saved::load(&directory).context("cannot tell which hosts to take again")?;
-    let checks = common::checks(checks, &saved.run.sources)?;
-    let report = fleet::report(&saved.run, &saved.records, &checks);
+    let (run, nodes, _) = run::load_as(&directory, Understood::new).context("cannot tell which hosts to take again")?;
+    let checks = common::checks(checks, &run.sources)?;
+    let (report, _) = fleet::report_understood(&run, nodes, &checks);
     let wanted = |outcome: Outcome| match which {
         Rerun::Failed => matches!(outcome, Outcome::Fail | Outcome::Unreachable | Outcome::Unknown),
         Rerun::Unreachable => outcome == Outcome::Unreachable,
     };
     let names = report.nodes.iter().filter(|node| wanted(node.outcome())).map(|node| node.name.clone()).collect();
-    Ok(Earlier { id: saved.run.id, names, sources: saved.run.sources })
+    Ok(Earlier { id: run.id, names, sources: run.sources })
 }

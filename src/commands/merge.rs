@@ -11,7 +11,7 @@ use crate::cli::MergeArgs;
 use crate::exit::ExitCode;
 use crate::fleet::Understood;
 use crate::run::merge::{Merge, Merged, Piece};
-use crate::run::{self, RunError, Saved, Writer};
+use crate::run::{self, RunError, Writer};
 
 pub(super) fn run(args: &MergeArgs, context: &Context<'_>) -> anyhow::Result<ExitCode> {
     let config = hosts::configuration(context.environment)?;
@@ -21,22 +21,25 @@ pub(super) fn run(args: &MergeArgs, context: &Context<'_>) -> anyhow::Result<Exi
     let mut told = Vec::new();
     let mut merge = Merge::default();
     for directory in directories(&args.runs, &known, context, &mut told)? {
-        match Saved::load(&directory) {
-            Ok(saved) => merge.add(Piece { directory, saved })?,
+        match run::read_file(&directory) {
+            Ok(run) => merge.add(Piece { directory, run })?,
             // Its shard is missing then, unless there is another run of it; all others are still worth merging.
             Err(error @ (RunError::Malformed { .. } | RunError::Read { .. })) => told.push(error.to_string()),
             Err(error) => return Err(error.into()),
         }
     }
     let mut merged = merge.finish(SystemTime::now()).inspect_err(|_| common::warn(&told))?;
+    let runs = if args.keep.no_save { None } else { Some(runs()?) };
+    let Read { nodes, damaged, kept } = read(&mut merged, runs.as_deref());
+    told.extend(damaged.iter().map(ToString::to_string));
     told.extend(notes(&merged));
-    let kept = if args.keep.no_save { None } else { keep(&runs()?, &mut merged.saved, &mut told) };
+    // What cannot be written stops nothing: the result is still printed.
+    let kept = kept.and_then(|kept| kept.map_err(|error| told.push(error.to_string())).ok());
     common::warn(&told);
 
-    let purpose = merged.saved.run.target.map_or(Purpose::Sweep, |target| Purpose::Preflight(Some(target)));
+    let purpose = merged.run.target.map_or(Purpose::Sweep, |target| Purpose::Preflight(Some(target)));
     let show = Show { format: args.output, style: common::style(context.terminal, context.environment) };
-    let nodes = merged.saved.records.into_iter().map(Understood::new).collect();
-    let code = kept::show((merged.saved.run, nodes), purpose, &args.checks, show, context)?;
+    let code = kept::show((merged.run, nodes), purpose, &args.checks, show, context)?;
     if let Some(directory) = kept.filter(|_| !context.terminal.quiet) {
         let _ = writeln!(io::stderr(), "kept in {} (print it again with --from last)", directory.display());
     }
@@ -82,21 +85,35 @@ fn notes(merged: &Merged) -> Vec<String> {
     let superseded = merged.superseded.iter().map(|(shard, directory)| {
         format!("{} was cut off and is left out: another run of shard {shard} ended", directory.display())
     });
-    let damaged = merged.saved.damaged.iter().map(ToString::to_string);
-    damaged.chain(missing).chain(cut_off).chain(superseded).collect()
+    missing.chain(cut_off).chain(superseded).collect()
 }
 
-/// Keeps the merged run. What cannot be written is told and stops nothing: the result is still printed.
-fn keep(runs: &Path, saved: &mut Saved, told: &mut Vec<String>) -> Option<PathBuf> {
-    let mut write = || -> Result<PathBuf, RunError> {
-        let writer = Writer::create(runs, saved.run.clone())?;
-        saved.run.id.clone_from(&writer.file().id);
-        for record in &saved.records {
-            writer.save(record)?;
-        }
-        let directory = writer.directory().to_owned();
-        writer.finish(&saved.run)?;
-        Ok(directory)
+/// What became of the records, and of keeping them.
+struct Read {
+    nodes: Vec<Understood>,
+    damaged: Vec<RunError>,
+    /// The new run's directory; `None` where nothing is to be kept.
+    kept: Option<Result<PathBuf, RunError>>,
+}
+
+/// Reads all records, and keeps each below `runs` before its texts are dropped.
+fn read(merged: &mut Merged, runs: Option<&Path>) -> Read {
+    let writer = match runs.map(|runs| Writer::create(runs, merged.run.clone())).transpose() {
+        Ok(writer) => writer,
+        Err(error) => return Read { kept: Some(Err(error)), ..read(merged, None) },
     };
-    write().map_err(|error| told.push(error.to_string())).ok()
+    if let Some(writer) = &writer {
+        merged.run.id.clone_from(&writer.file().id);
+    }
+    let (read, damaged) = merged.load_as(|record| {
+        let saved = writer.as_ref().map_or(Ok(()), |writer| writer.save(&record));
+        (Understood::new(record), saved)
+    });
+    let (nodes, saved): (Vec<Understood>, Vec<Result<(), RunError>>) = read.into_iter().unzip();
+    let kept = writer.map(|writer| {
+        saved.into_iter().collect::<Result<(), RunError>>()?;
+        writer.finish(&merged.run)?;
+        Ok(writer.directory().to_owned())
+    });
+    Read { nodes, damaged, kept }
 }

@@ -82,9 +82,7 @@ pub(super) fn run(
         let runs = runs().unwrap_or_default();
         // Any run will do for a preflight, also one that was made for another target.
         let command = if purpose == Purpose::Sweep { Some("sweep") } else { None };
-        let kept = kept::load_as(&run::find(&runs, wanted, command)?, &args.hosts, context, Understood::new, |node| {
-            &node.record
-        })?;
+        let kept = kept::load(&run::find(&runs, wanted, command)?, &args.hosts, context)?;
         let code = kept::show(kept, purpose, &args.checks, show, context)?;
         return Ok(args.outcome.of(code));
     }
@@ -186,9 +184,10 @@ pub(super) struct Sweep<'s> {
 
 impl Sweep<'_> {
     pub(super) fn run(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<ExitCode> {
-        let (show, swept) = (self.show, self.collect(context, quit)?);
-        let report = fleet::report(&swept.run, &swept.records, &swept.checks);
-        show.print(&report, &swept.records, &swept.checks, context)?;
+        let (show, mut swept) = (self.show, self.collect(context, quit)?);
+        let nodes = std::mem::take(&mut swept.nodes);
+        let (report, records) = fleet::report_understood(&swept.run, nodes, &swept.checks);
+        show.print(&report, &records, &swept.checks, context)?;
         swept.end(&report, context)
     }
 
@@ -211,7 +210,7 @@ impl Sweep<'_> {
         run_file.target = self.purpose.target();
         run_file.part = self.shard.map(|shard| Part { shard, probe: probe::fingerprint(), whole });
         let writer = self.keep.and_then(|runs| match Writer::create(runs, run_file.clone()) {
-            Ok(writer) => Some(writer),
+            Ok(writer) => Some(Arc::new(writer)),
             Err(error) => {
                 events.send(Event::Warning(error.to_string()));
                 None
@@ -222,12 +221,12 @@ impl Sweep<'_> {
             let interrupt = Interrupt::listen(quit);
             let mut fleet =
                 common::prepare(planned, self.bounds, context.environment, interrupt.clone(), &events).await?;
-            let records = read(&mut fleet, writer.as_ref(), &events).await;
-            anyhow::Ok((records, interrupt.has_fired()))
+            let read = read(&mut fleet, writer.as_ref(), &events).await;
+            anyhow::Ok((read, interrupt.has_fired()))
         });
         // Whatever still hangs (a resolver that never answers) must not hold up the end.
         runtime.shutdown_background();
-        let (Read { records, lost }, interrupted) = outcome?;
+        let (Read { nodes, lost }, interrupted) = outcome?;
         let mut run_file = writer.as_ref().map_or(run_file, |writer| writer.file().clone());
         let duration = started.1.elapsed();
         run_file.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
@@ -237,14 +236,14 @@ impl Sweep<'_> {
         }
         common::end_display(display);
         let kept = kept.and_then(|(directory, kept)| kept.is_ok().then_some(directory));
-        Ok(Swept { run: run_file, records, checks: self.checks, interrupted, kept, lost })
+        Ok(Swept { run: run_file, nodes, checks: self.checks, interrupted, kept, lost })
     }
 }
 
 /// What a sweep read.
 pub(super) struct Swept {
     pub(super) run: RunFile,
-    pub(super) records: Vec<Record>,
+    pub(super) nodes: Vec<Understood>,
     pub(super) checks: Checks,
     pub(super) interrupted: bool,
     kept: Option<PathBuf>,
@@ -281,42 +280,42 @@ pub(super) fn exit_code(report: &Report) -> ExitCode {
 /// What was read of a fleet.
 pub(super) struct Read {
     /// In the order of the hosts.
-    pub(super) records: Vec<Record>,
+    pub(super) nodes: Vec<Understood>,
     /// So many of them could not be kept.
     lost: usize,
 }
 
 /// Reads all hosts and writes down the host keys that were learned.
-pub(super) async fn read(fleet: &mut Fleet, writer: Option<&Writer>, events: &Events) -> Read {
+pub(super) async fn read(fleet: &mut Fleet, writer: Option<&Arc<Writer>>, events: &Events) -> Read {
     events.send(Event::RunStarted { hosts: fleet.hosts.len() });
-    let Read { mut records, mut lost } = sweep(fleet, writer, events).await;
+    let Read { mut nodes, mut lost } = sweep(fleet, writer, events).await;
     for (name, failure) in fleet.settle_host_keys().await {
-        let Some(record) = records.iter_mut().find(|record| record.name == name) else { continue };
-        record.failure = Some(failure);
-        if let Some(Err(error)) = writer.map(|writer| writer.save(record)) {
+        let Some(node) = nodes.iter_mut().find(|node| node.record.name == name) else { continue };
+        node.record.failure = Some(failure.clone());
+        if let Some(Err(error)) = writer.map(|writer| writer.amend(&name, |record| record.failure = Some(failure))) {
             lost += 1;
             events.send(Event::Warning(error.to_string()));
         }
     }
-    Read { records, lost }
+    Read { nodes, lost }
 }
 
-async fn sweep(fleet: &Fleet, writer: Option<&Writer>, events: &Events) -> Read {
-    let Read { mut records, lost } =
+async fn sweep(fleet: &Fleet, writer: Option<&Arc<Writer>>, events: &Events) -> Read {
+    let Read { mut nodes, lost } =
         pass(&fleet.collector, &fleet.hosts, fleet.width, fleet.stop.clone(), writer, events).await;
     let unknown = fleet.collector.take_unknown_keys();
     if unknown.is_empty() || fleet.stop.interrupt.has_fired() || !ask_about(&unknown, &fleet.known_hosts, events) {
-        return Read { records, lost };
+        return Read { nodes, lost };
     }
     // The accepted ones are known now: those hosts get their turn.
     fleet.collector.connector.forget_failed_jump_hosts();
-    let refused: Vec<usize> = (0..records.len()).filter(|index| is_unknown_key(&records[*index])).collect();
+    let refused: Vec<usize> = (0..nodes.len()).filter(|index| is_unknown_key(&nodes[*index].record)).collect();
     let again: Vec<Host> = refused.iter().map(|index| fleet.hosts[*index].clone()).collect();
     let second = pass(&fleet.collector, &again, fleet.width, fleet.stop.clone(), writer, events).await;
-    for (index, record) in refused.into_iter().zip(second.records) {
-        records[index] = record;
+    for (index, node) in refused.into_iter().zip(second.nodes) {
+        nodes[index] = node;
     }
-    Read { records, lost: lost + second.lost }
+    Read { nodes, lost: lost + second.lost }
 }
 
 fn is_unknown_key(record: &Record) -> bool {
@@ -328,40 +327,46 @@ fn is_unknown_key(record: &Record) -> bool {
         .is_some_and(|failure| matches!(failure.kind, FailureKind::HostKeyUnknown | FailureKind::JumpHost))
 }
 
+/// Each record is written, then understood, where it was read: what is in memory of a node that is done is its facts.
 async fn pass(
     collector: &Arc<Collector>,
     hosts: &[Host],
     width: Width,
     stop: Stop,
-    writer: Option<&Writer>,
+    writer: Option<&Arc<Writer>>,
     events: &Events,
 ) -> Read {
     let script = Arc::new(Script::new(&ScriptOptions::default()));
-    let work = {
-        let collector = Arc::clone(collector);
-        move |(_, host): (usize, Host)| {
-            let (collector, script) = (Arc::clone(&collector), Arc::clone(&script));
-            async move { collector.probe(&host, &script).await }
+    let keep = {
+        let writer = writer.map(Arc::clone);
+        move |record: Record| {
+            let kept = writer.as_ref().map_or(Ok(()), |writer| writer.save(&record));
+            (Understood::new(record), kept)
         }
     };
-    let mut records: Vec<Option<Record>> = hosts.iter().map(|_| None).collect();
+    let work = {
+        let (collector, keep) = (Arc::clone(collector), keep.clone());
+        move |(_, host): (usize, Host)| {
+            let (collector, script, keep) = (Arc::clone(&collector), Arc::clone(&script), keep.clone());
+            async move { keep(collector.probe(&host, &script).await) }
+        }
+    };
+    let mut nodes: Vec<Option<Understood>> = hosts.iter().map(|_| None).collect();
     let mut lost = Vec::new();
     let items = in_turn(hosts.iter().cloned().enumerate().collect(), |(_, host)| host.gate());
     let results = fan_out(items, width, stop, work);
     pin_mut!(results);
     while let Some(((index, host), result)) = results.next().await {
         let stopped = |reason| collector.finished(&host.target.name).unwrap_or_else(|| stopped_record(&host, &reason));
-        let record = result.unwrap_or_else(stopped);
-        if let Some(Err(error)) = writer.map(|writer| writer.save(&record)) {
-            lost.push(error);
-        }
-        records[index] = Some(record);
+        let (node, kept) = result.unwrap_or_else(|reason| keep(stopped(reason)));
+        lost.extend(kept.err());
+        nodes[index] = Some(node);
     }
     if let Some(first) = lost.first() {
         events.send(Event::Warning(format!("{} records were not kept: {first}", lost.len())));
     }
     // Every item was answered.
-    Read { records: records.into_iter().flatten().collect(), lost: lost.len() }
+    Read { nodes: nodes.into_iter().flatten().collect(), lost: lost.len() }
 }
 
 /// One question for all unknown keys; true when they were learned.

@@ -106,6 +106,11 @@ pub struct NodeFacts {
     pub upgrade: Option<crate::upgrade::derived::Upgrade>,
 }
 
+/// The node's own clock when it was read, in seconds since 1970.
+pub(crate) fn now(record: &Record) -> Option<i64> {
+    time::now(record, Reader::new(record))
+}
+
 /// What a record says. A record without a probe gives facts that are all unknown.
 pub fn parse(record: &Record) -> NodeFacts {
     let reader = Reader::new(record);

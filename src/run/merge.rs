@@ -1,7 +1,7 @@
 //! One run made of the runs of all shards: the same hosts in the same order with the same records as one run over all of them.
 //!
-//! Judging is not done here: what comes out is a [`Saved`] run like any other, so that everything that reads runs reads it too.
-//! What truly differs from one run over all hosts is the id, which is new, and the time: the merged run began when the first
+//! Judging is not done here, and no record is read before it is known from where each host's is taken: [`Merged::load_as`] then
+//! reads them one by one as [`load_as`](super::load_as) does those of one run. What truly differs from one run over all hosts is the id, which is new, and the time: the merged run began when the first
 //! shard did and ended when the last one did.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,29 +12,56 @@ use std::time::SystemTime;
 
 use thiserror::Error;
 
-use super::saved::unread;
-use super::{Part, PlannedHost, RunFile, Saved};
+use super::saved::{record_of, unread};
+use super::{Part, PlannedHost, RunError, RunFile};
 use crate::failure::{Failure, FailureKind};
+use crate::parallel;
 use crate::record::Record;
 use crate::shard::Shard;
 
-/// A shard's run, read back, and where it lies.
+/// A shard's run and where it lies.
 #[derive(Debug)]
 pub struct Piece {
     pub directory: PathBuf,
-    pub saved: Saved,
+    pub run: RunFile,
 }
 
 /// What came of a merge.
 #[derive(Debug)]
 pub struct Merged {
-    pub saved: Saved,
+    pub run: RunFile,
+    /// Of each host of the run, in its order.
+    origins: Vec<Origin>,
     /// Shards of which there is no run, with the number of their hosts.
     pub missing: Vec<(Shard, usize)>,
     /// Runs that were cut off and are part of the result: their hosts that were not done are unknown.
     pub cut_off: Vec<(Shard, PathBuf)>,
     /// Runs that were cut off and left out, as the same shard was run again to its end.
     pub superseded: Vec<(Shard, PathBuf)>,
+}
+
+/// Where a host's record comes from.
+#[derive(Debug)]
+enum Origin {
+    Run(Arc<Path>),
+    /// There is no run of its shard.
+    Missing(Shard),
+}
+
+impl Merged {
+    /// What becomes of each host's record, in the order of the run, and the files that could not be read.
+    pub fn load_as<T: Send>(&self, make: impl Fn(Record) -> T + Sync) -> (Vec<T>, Vec<RunError>) {
+        let hosts: Vec<(&PlannedHost, &Origin)> = self.run.hosts.iter().zip(&self.origins).collect();
+        let read = parallel::map(&hosts, |(host, origin)| {
+            let (record, damage) = match origin {
+                Origin::Run(directory) => record_of(directory, host),
+                Origin::Missing(shard) => (unread(host, no_shard(*shard)), None),
+            };
+            (make(record), damage)
+        });
+        let (records, damaged): (Vec<T>, Vec<Option<RunError>>) = read.into_iter().unzip();
+        (records, damaged.into_iter().flatten().collect())
+    }
 }
 
 /// What is not the same in two runs that should be parts of one.
@@ -98,12 +125,12 @@ impl fmt::Display for Differ {
     }
 }
 
-/// A merge under way. Runs are added one by one, so that only one of them is held with the names of all hosts.
+/// A merge under way. Runs are added one by one, so that only one of them is held with the names of all shards' hosts.
 #[derive(Debug, Default)]
 pub struct Merge {
     /// The first run without its hosts, and what all others are held against.
     first: Option<(PathBuf, RunFile, Part)>,
-    chosen: BTreeMap<Shard, (PathBuf, Saved)>,
+    chosen: BTreeMap<Shard, (PathBuf, RunFile)>,
     /// By their ids.
     seen: BTreeMap<String, PathBuf>,
     superseded: Vec<(Shard, PathBuf)>,
@@ -112,29 +139,29 @@ pub struct Merge {
 impl Merge {
     /// Takes one shard's run. A run that was cut off gives way to one of the same shard that ended.
     pub fn add(&mut self, piece: Piece) -> Result<(), MergeError> {
-        let Piece { directory, mut saved } = piece;
-        let Some(part) = saved.run.part.take() else { return Err(MergeError::Whole(directory)) };
-        if let Some(first) = self.seen.insert(saved.run.id.clone(), directory.clone()) {
-            return Err(MergeError::Twice { id: saved.run.id, first, second: directory });
+        let Piece { directory, mut run } = piece;
+        let Some(part) = run.part.take() else { return Err(MergeError::Whole(directory)) };
+        if let Some(first) = self.seen.insert(run.id.clone(), directory.clone()) {
+            return Err(MergeError::Twice { id: run.id, first, second: directory });
         }
         let shard = part.shard;
-        if let Some((first, run, known)) = &self.first {
-            same((run, known), (&saved.run, &part)).map_err(|difference| {
+        if let Some((first, other, known)) = &self.first {
+            same((other, known), (&run, &part)).map_err(|difference| {
                 let (first, second) = (first.clone(), directory.clone());
                 MergeError::Differ { first, second, difference }
             })?;
         } else {
-            let run = RunFile { hosts: Vec::new(), ..saved.run.clone() };
-            self.first = Some((directory.clone(), run, part));
+            let first = RunFile { hosts: Vec::new(), ..run.clone() };
+            self.first = Some((directory.clone(), first, part));
         }
-        let ended = saved.run.duration_ms.is_some();
+        let ended = run.duration_ms.is_some();
         let Some((other, earlier)) = self.chosen.remove(&shard) else {
-            self.chosen.insert(shard, (directory, saved));
+            self.chosen.insert(shard, (directory, run));
             return Ok(());
         };
-        let (kept, left) = match (earlier.run.duration_ms.is_some(), ended) {
+        let (kept, left) = match (earlier.duration_ms.is_some(), ended) {
             (true, false) => ((other, earlier), directory),
-            (false, true) => ((directory, saved), other),
+            (false, true) => ((directory, run), other),
             (ended, _) => return Err(MergeError::SameShard { shard, first: other, second: directory, ended }),
         };
         self.chosen.insert(shard, kept);
@@ -147,41 +174,39 @@ impl Merge {
         let Self { first, chosen, superseded, .. } = self;
         let Some((_, first, Part { shard, whole, .. })) = first else { return Err(MergeError::Nothing) };
         let count = shard.count();
-        let files: Vec<&RunFile> = chosen.values().map(|(_, saved)| &saved.run).collect();
+        let files: Vec<&RunFile> = chosen.values().map(|(_, run)| run).collect();
         let run = whole_run(&first, &files, whole, now);
         let names: BTreeSet<&str> = run.hosts.iter().map(|host| host.name.as_str()).collect();
         let mut missing: BTreeMap<Shard, usize> =
             Shard::all(count).filter(|shard| !chosen.contains_key(shard)).map(|shard| (shard, 0)).collect();
-        let mut records: BTreeMap<String, (Arc<Path>, Record)> = BTreeMap::new();
-        let (mut damaged, mut cut_off) = (Vec::new(), Vec::new());
-        for (shard, (directory, saved)) in chosen {
-            if saved.run.duration_ms.is_none() {
+        let mut directories: BTreeMap<String, Arc<Path>> = BTreeMap::new();
+        let mut cut_off = Vec::new();
+        for (shard, (directory, run)) in chosen {
+            if run.duration_ms.is_none() {
                 cut_off.push((shard, directory.clone()));
             }
-            damaged.extend(saved.damaged);
             let directory: Arc<Path> = directory.into();
-            for record in saved.records {
-                let host = record.name.clone();
+            for PlannedHost { name: host, .. } in run.hosts {
                 if !names.contains(host.as_str()) {
                     return Err(MergeError::Stranger { host, directory: directory.to_path_buf() });
                 }
-                if let Some((first, _)) = records.insert(host.clone(), (Arc::clone(&directory), record)) {
+                if let Some(first) = directories.insert(host.clone(), Arc::clone(&directory)) {
                     let (first, second) = (first.to_path_buf(), directory.to_path_buf());
                     return Err(MergeError::Overlap { host, first, second });
                 }
             }
         }
-        let record = |host: &PlannedHost| {
-            if let Some((_, record)) = records.remove(&host.name) {
-                return record;
+        let origin = |host: &PlannedHost| {
+            if let Some(directory) = directories.remove(&host.name) {
+                return Origin::Run(directory);
             }
             let shard = Shard::of(&host.name, count);
             *missing.entry(shard).or_default() += 1;
-            unread(host, no_shard(shard))
+            Origin::Missing(shard)
         };
-        let records = run.hosts.iter().map(record).collect();
+        let origins = run.hosts.iter().map(origin).collect();
         let missing = missing.into_iter().collect();
-        Ok(Merged { saved: Saved { run, records, damaged }, missing, cut_off, superseded })
+        Ok(Merged { run, origins, missing, cut_off, superseded })
     }
 }
 

@@ -36,31 +36,42 @@ pub type Loaded<T> = (RunFile, Vec<T>, Vec<RunError>);
 /// The same as [`Saved::load`], with each record made into something else as soon as it is read: the texts of ten thousand
 /// nodes need not be in memory at once.
 pub fn load_as<T: Send>(directory: &Path, make: impl Fn(Record) -> T + Sync) -> Result<Loaded<T>, RunError> {
+    let run = read_file(directory)?;
+    let read = parallel::map(&run.hosts, |host| {
+        let (record, damage) = record_of(directory, host);
+        (make(record), damage)
+    });
+    let (records, damaged): (Vec<T>, Vec<Option<RunError>>) = read.into_iter().unzip();
+    Ok((run, records, damaged.into_iter().flatten().collect()))
+}
+
+/// What a run directory says of its run.
+pub fn read_file(directory: &Path) -> Result<RunFile, RunError> {
     let path = directory.join("run.json");
     let run: RunFile = read_json(&path)?;
     if run.schema > RUN_SCHEMA {
         return Err(RunError::Newer { path, found: run.schema, known: RUN_SCHEMA });
     }
-    let read = parallel::map(&run.hosts, |host| {
-        let path = directory.join("hosts").join(file_name(&host.name));
-        let again = "sweep it again with --rerun unreachable";
-        let lost = |kind, why: &str| unread(host, Failure::new(kind, why, again));
-        let (record, damage) = match read_record(&path) {
-            Ok(record) if record.name == host.name => (record, None),
-            Ok(record) => {
-                let reason = format!("it is about {:?}, not {:?}", record.name, host.name);
-                let damage = RunError::Malformed { path, reason };
-                (lost(FailureKind::Protocol, "its saved record is about another host"), Some(damage))
-            }
-            Err(RunError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                (lost(FailureKind::Interrupted, "the run ended before this host was done"), None)
-            }
-            Err(damage) => (lost(FailureKind::Protocol, "its saved record cannot be read"), Some(damage)),
-        };
-        (make(record), damage)
-    });
-    let (records, damaged): (Vec<T>, Vec<Option<RunError>>) = read.into_iter().unzip();
-    Ok((run, records, damaged.into_iter().flatten().collect()))
+    Ok(run)
+}
+
+/// The record of one of the run's hosts, made up where there is none, and what is wrong with its file.
+pub(super) fn record_of(directory: &Path, host: &PlannedHost) -> (Record, Option<RunError>) {
+    let path = directory.join("hosts").join(file_name(&host.name));
+    let again = "sweep it again with --rerun unreachable";
+    let lost = |kind, why: &str| unread(host, Failure::new(kind, why, again));
+    match read_record(&path) {
+        Ok(record) if record.name == host.name => (record, None),
+        Ok(record) => {
+            let reason = format!("it is about {:?}, not {:?}", record.name, host.name);
+            let damage = RunError::Malformed { path, reason };
+            (lost(FailureKind::Protocol, "its saved record is about another host"), Some(damage))
+        }
+        Err(RunError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            (lost(FailureKind::Interrupted, "the run ended before this host was done"), None)
+        }
+        Err(damage) => (lost(FailureKind::Protocol, "its saved record cannot be read"), Some(damage)),
+    }
 }
 
 /// The record of a host about which nothing is known but the reason.
@@ -68,7 +79,7 @@ pub fn unread(host: &PlannedHost, failure: Failure) -> Record {
     Record { failure: Some(failure), ..Record::blank(host.name.clone(), host.groups.clone(), host.role) }
 }
 
-fn read_record(path: &Path) -> Result<Record, RunError> {
+pub(super) fn read_record(path: &Path) -> Result<Record, RunError> {
     #[derive(Deserialize)]
     struct Version {
         schema: u32,

@@ -14,12 +14,12 @@ use crate::commands::common::{self, UsageError};
 use crate::commands::{Context, hosts};
 use crate::config;
 use crate::exit::ExitCode;
-use crate::fleet;
+use crate::fleet::{self, Understood};
 use crate::inventory::model::{HostId, Inventory};
 use crate::report::change::summary::Doing;
 use crate::report::change::{plan as plan_text, summary as summary_text};
 use crate::report::model::Report;
-use crate::run::{self, Saved};
+use crate::run::{self, RunFile};
 use crate::ui::Event;
 
 /// An earlier run as asked for.
@@ -60,19 +60,19 @@ fn take_up(
     let Earlier { run: wanted, ask, accept_unknown: accepted, output, around } = *earlier;
     let config = hosts::configuration(context.environment)?;
     let directory = find(wanted, around, &config, context)?;
-    let saved = Saved::load(&directory)?;
-    common::warn(&saved.damaged.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let (file, nodes, damaged) = run::load_as(&directory, Understood::new)?;
+    common::warn(&damaged.iter().map(ToString::to_string).collect::<Vec<_>>());
     let (journal, kept) = Journal::reopen(&directory)?;
-    let chosen = hosts::choose(&around.hosts, &saved.run.sources, &config, context.environment)?;
+    let chosen = hosts::choose(&around.hosts, &file.sources, &config, context.environment)?;
     let checks = common::checks(&around.checks, &chosen.sources)?;
-    let read = hosts_of(&saved, &kept.plan, &chosen.inventory)?;
+    let read = hosts_of(&file, &kept.plan, &chosen.inventory)?;
     let overrides = hosts::overrides(&around.connection, context.matches, &config, context.environment)?;
     let planned = common::plan(&chosen.inventory, &read, &overrides);
     let show = Show { output, diff: false };
     with_fleet(planned, bounds(around, &config), chosen.warnings, context, quit, async |work| {
-        let (file, plan) = (&saved.run, &kept.plan);
+        let (file, plan) = (&file, &kept.plan);
         let accepted: Vec<String> = plan.accept_unknown.iter().chain(accepted).cloned().collect();
-        let before = fleet::report(file, &saved.records, &checks);
+        let (before, _) = fleet::report_understood(file, nodes, &checks);
         let planes = control_planes(&before);
         // What is taken back is held against what it was after the run, not before it.
         let before = if course == Course::Undo { last_after(&directory, &checks).unwrap_or(before) } else { before };
@@ -130,17 +130,17 @@ fn find(wanted: &str, around: &AroundArgs, config: &config::Loaded, context: &Co
 fn last_after(directory: &Path, checks: &Checks) -> Option<Report> {
     let runs = directory.join(AFTER);
     let last = run::list(&runs).ok()?.pop()?;
-    let saved = Saved::load(&runs.join(last)).ok()?;
-    Some(fleet::report(&saved.run, &saved.records, checks))
+    let (file, nodes, _) = run::load_as(&runs.join(last), Understood::new).ok()?;
+    Some(fleet::report_understood(&file, nodes, checks).0)
 }
 
 /// The hosts that the run read, as the inventory knows them now. Those that it was to change have to be there.
-fn hosts_of(saved: &Saved, plan: &Plan, inventory: &Inventory) -> anyhow::Result<Vec<HostId>> {
+fn hosts_of(file: &RunFile, plan: &Plan, inventory: &Inventory) -> anyhow::Result<Vec<HostId>> {
     if let Some(gone) = changing(plan).into_iter().find(|name| inventory.host(name).is_none()) {
-        let message = format!("the run {} changed {gone}, which the inventory does not have", saved.run.id);
+        let message = format!("the run {} changed {gone}, which the inventory does not have", file.id);
         return Err(UsageError::new(format!("{message}; name the inventory of that run with -i")).into());
     }
-    Ok(saved.run.hosts.iter().filter_map(|host| inventory.host(&host.name)).collect())
+    Ok(file.hosts.iter().filter_map(|host| inventory.host(&host.name)).collect())
 }
 
 /// The nodes that the plan changes.

@@ -17,9 +17,9 @@ use crate::change::undo;
 use crate::checks::Checks;
 use crate::collect::{Collector, Host};
 use crate::commands::common::Fleet;
-use crate::fleet::Assessed;
+use crate::fleet::{Assessed, Understood};
 use crate::playbook::{Playbook, Step};
-use crate::record::Record;
+use crate::reach::ReachCapture;
 use crate::run::{RunFile, Writer};
 use crate::ui::Event;
 
@@ -73,30 +73,41 @@ pub(super) async fn try_forbidden(
     fleet: &Fleet,
     playbook: &Playbook,
     nodes: &[String],
-    records: &mut [Record],
+    read: &mut [Understood],
     writer: Option<&Writer>,
 ) {
     if !playbook.steps.iter().any(|step| matches!(step, Step::KubeadmJoin { .. })) {
         return;
     }
-    let forbidden = records.iter_mut().filter(|record| nodes.contains(&record.name) && by_tools::is_wanted(record));
-    let tries = stream::iter(forbidden).for_each_concurrent(fleet.width.first(), async |record| {
-        let Some(host) = fleet.hosts.iter().find(|host| host.target.name == record.name) else { return };
-        let tried = try_by_tools(&fleet.collector, host, record).await;
-        let saved = || writer.map_or(Ok(()), |writer| writer.save(record).map_err(|error| error.to_string()));
-        if let Err(why) = tried.and_then(|()| saved()) {
-            fleet.collector.events.send(Event::Warning(format!("{}: {why}", record.name)));
+    let wanted = |node: &&mut Understood| nodes.contains(&node.record.name) && by_tools::is_wanted(&node.record);
+    let forbidden = read.iter_mut().filter(wanted);
+    let tries = stream::iter(forbidden).for_each_concurrent(fleet.width.first(), async |node| {
+        let name = node.record.name.clone();
+        let Some(host) = fleet.hosts.iter().find(|host| host.target.name == name) else { return };
+        let Some(reach) = node.record.reach.clone() else { return };
+        let saved = |reach: &ReachCapture| {
+            let saved =
+                writer.map_or(Ok(()), |writer| writer.amend(&name, |record| record.reach = Some(reach.clone())));
+            saved.map_err(|error| error.to_string())
+        };
+        let tried = try_by_tools(&fleet.collector, host, reach).await;
+        let kept = tried.and_then(|reach| {
+            let saved = saved(&reach);
+            node.set_reach(reach);
+            saved
+        });
+        if let Err(why) = kept {
+            fleet.collector.events.send(Event::Warning(format!("{name}: {why}")));
         }
     });
     tries.await;
 }
 
-async fn try_by_tools(collector: &Collector, host: &Host, record: &mut Record) -> Result<(), String> {
-    let Some(reach) = &mut record.reach else { return Ok(()) };
+async fn try_by_tools(collector: &Collector, host: &Host, mut reach: ReachCapture) -> Result<ReachCapture, String> {
     let opened = collector.open(host).await.map_err(|(failure, _)| failure.message)?;
-    let looked = by_tools::look(Hand::new(opened.line(), host.target.sudo.as_ref()), reach).await;
+    let looked = by_tools::look(Hand::new(opened.line(), host.target.sudo.as_ref()), &mut reach).await;
     opened.close().await;
-    looked.map_err(|error| error.to_string())
+    looked.map(|()| reach).map_err(|error| error.to_string())
 }
 
 async fn look_at(collector: &Collector, host: &Host, paths: &[Look]) -> Result<State, String> {

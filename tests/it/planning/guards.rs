@@ -91,7 +91,7 @@ fn a_check_that_is_switched_off_is_a_guard_that_nobody_knows() {
     let checks = Checks::load_with(&[dir.path().to_owned()]).unwrap();
     let scene = prepared();
     let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
-    let assessed = fleet::assess(&run, &scene.records, &checks, &BTreeMap::new());
+    let assessed = fleet::assess(&run, fleet::understand(&scene.records), &checks);
     let state = scene.state(&assessed, &joining(), "storagenode");
     let states = [("storagenode".to_owned(), state)].into();
     let plan = steps::plan(&joining(), &scene.options, &assessed, &states, &checks);

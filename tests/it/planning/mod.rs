@@ -94,7 +94,7 @@ impl Scene {
     pub(crate) fn assessed(&self) -> &Assessed {
         self.judged.get_or_init(|| {
             let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
-            fleet::assess(&run, &self.records, &CHECKS, &BTreeMap::new())
+            fleet::assess(&run, fleet::understand(&self.records), &CHECKS)
         })
     }
 

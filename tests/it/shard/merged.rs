@@ -41,12 +41,13 @@ fn every_format_has_the_bytes_of_one_run_over_all() {
         let mut merge = Merge::default();
         // In any order.
         for directory in shards(&place.path().join("shards"), shard_count).into_iter().rev() {
-            let saved = Saved::load(&directory).unwrap();
-            merge.add(Piece { directory, saved }).unwrap();
+            let run = seaworthy::run::read_file(&directory).unwrap();
+            merge.add(Piece { directory, run }).unwrap();
         }
         let merged = merge.finish(SystemTime::UNIX_EPOCH).unwrap();
         assert!(merged.missing.is_empty() && merged.cut_off.is_empty() && merged.superseded.is_empty());
-        let Saved { run, records, damaged } = merged.saved;
+        let (records, damaged) = merged.load_as(|record| record);
+        let run = merged.run;
         assert!(damaged.is_empty());
         // The id is the one thing that is the merged run's own: it has the time of the merge.
         assert!(run.id.starts_with("19700101T000000Z-"), "{}", run.id);
