@@ -34,7 +34,7 @@ impl Understood {
         let facts = facts::parse(&record);
         let now = facts::now(&record);
         if let Some(capture) = &mut record.probe {
-            capture.keep_only(&facts::configuration::SECTIONS);
+            capture.forget_texts();
         }
         Self { record, facts, now }
     }
@@ -42,7 +42,7 @@ impl Understood {
     /// Takes what the node was seen to reach in a further try.
     pub fn set_reach(&mut self, reach: ReachCapture) {
         self.record.reach = Some(reach);
-        self.facts.reach = facts::reach::Reach::parse(&self.record, self.now);
+        self.facts.reach = facts::reach::Reach::parse(&self.record, self.now).into();
     }
 }
 
@@ -172,7 +172,7 @@ fn judge_all(
     let nodes: Vec<NodeReport> = nodes.collect();
     let duration = Duration::from_millis(run.duration_ms.unwrap_or(0));
     let mut report = Report::new(run.id.clone(), run.started.clone(), duration, nodes, root_causes);
-    let mut compared = views.iter().map(|view| ClusterReport::of(view, &report.nodes, &records));
+    let mut compared = views.iter().map(|view| ClusterReport::of(view, &report.nodes));
     report.cluster = compared.next().flatten();
     report.other_clusters = compared.flatten().collect();
     report.changed_checks = changed(checks);
@@ -212,7 +212,7 @@ fn judge(
     let phase = if was_read(record) { phase(facts, member) } else { None };
     let subject = Subject { facts, phase, roles: &roles, member, failure: record.failure.as_ref() };
     let (mut counts, mut passed) = (CheckCounts::default(), Passed::default());
-    let findings = if !was_read(record) {
+    let mut findings = if !was_read(record) {
         // What keeps it from being read says enough, and the API may know of it; nothing else was looked at.
         let wanted = |check: &Check| matches!(Area::of_check(&check.id), None | Some(Area::Api));
         let mut findings = checks.evaluate_known(&subject, wanted);
@@ -230,6 +230,7 @@ fn judge(
         counts.add(finding.verdict);
         passed.add(&finding.id, finding.verdict);
     }
+    findings.shrink_to_fit();
     (phase, counts, NodeFindings { name: record.name.clone(), cluster: 0, roles, findings, passed })
 }
 

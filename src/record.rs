@@ -120,18 +120,14 @@ impl Capture {
         self.sections.iter().find(|section| section.id == id && section.arg.as_deref() == Some(arg))
     }
 
-    /// Drops every section but those of `ids`. Of the others the first stays without its text, because a capture without any
-    /// section is one of a node that was not read.
-    pub fn keep_only(&mut self, ids: &[&str]) {
-        let mut first = true;
-        self.sections.retain_mut(|section| {
-            let wanted = ids.contains(&section.id.as_str());
-            if !wanted && first {
-                section.text = String::new();
-            }
-            wanted || std::mem::take(&mut first)
-        });
+    /// Drops every section. The first stays without its text, because a capture without any section is one of a node that was not
+    /// read.
+    pub fn forget_texts(&mut self) {
+        self.sections.truncate(1);
         self.sections.shrink_to_fit();
+        for section in &mut self.sections {
+            section.text = String::new();
+        }
     }
 
     /// All sections of that id, in order.

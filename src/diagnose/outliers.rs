@@ -3,16 +3,15 @@
 //! Nodes are siblings when they have the same role and, where a program's defaults matter, the same minor version of it. An
 //! outlier holds what less than half of them hold; nobody needs to know the right value for that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::siblings::Peer;
 use crate::facts::cluster::agreement::{Ballot, Kin, class};
-use crate::facts::configuration::{self, Part};
+use crate::facts::configuration::Part;
 use crate::names;
-use crate::record::Record;
 use crate::target::Role;
 
 /// So many groups are kept.
@@ -55,7 +54,7 @@ pub struct LineDifference {
 }
 
 /// Every part that at least two nodes of a role have.
-pub fn configurations(nodes: &[Peer<'_>], records: &[Record]) -> Vec<Configuration> {
+pub fn configurations(nodes: &[Peer<'_>]) -> Vec<Configuration> {
     type Hashes<'a> = BTreeMap<&'a str, Vec<&'a Peer<'a>>>;
     let mut parts: BTreeMap<(Part, Kin, &str), Hashes<'_>> = BTreeMap::new();
     for node in nodes {
@@ -64,7 +63,6 @@ pub fn configurations(nodes: &[Peer<'_>], records: &[Record]) -> Vec<Configurati
             hashes.entry(hash).or_default().push(node);
         }
     }
-    let records: HashMap<&str, &Record> = records.iter().map(|record| (record.name.as_str(), record)).collect();
     let alike = parts.into_iter().filter(|(_, hashes)| hashes.values().map(Vec::len).sum::<usize>() > 1);
     let configuration = |((part, kin, version), hashes): ((Part, Kin, &str), Hashes<'_>)| Configuration {
         part,
@@ -74,25 +72,18 @@ pub fn configurations(nodes: &[Peer<'_>], records: &[Record]) -> Vec<Configurati
         },
         version: version.to_owned(),
         more: hashes.len().saturating_sub(MOST_GROUPS),
-        groups: groups(part, hashes, &records),
+        groups: groups(part, hashes),
     };
     alike.map(configuration).collect()
 }
 
-fn groups(part: Part, hashes: BTreeMap<&str, Vec<&Peer<'_>>>, records: &HashMap<&str, &Record>) -> Vec<Group> {
+fn groups(part: Part, hashes: BTreeMap<&str, Vec<&Peer<'_>>>) -> Vec<Group> {
     let ballot: Ballot<'_> = hashes.iter().flat_map(|(hash, nodes)| nodes.iter().map(|_| *hash)).collect();
     let mut hashes: Vec<(&str, Vec<&Peer<'_>>)> = hashes.into_iter().collect();
     hashes.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(b.0)));
-    // One node of a group speaks for all of them.
-    let lines = |nodes: &[&Peer<'_>]| -> Vec<String> {
-        let shown = nodes.first().and_then(|node| Some((node, records.get(node.name)?)));
-        let lines = shown.map(|(node, record)| configuration::lines(part, record, node.facts));
-        lines.and_then(|lines| lines.known().cloned()).unwrap_or_default()
-    };
-    let several = hashes.len() > 1;
-    let first = hashes.first().filter(|_| several).map(|(_, nodes)| lines(nodes)).unwrap_or_default();
+    let first = hashes.first().map(|(_, nodes)| lines(part, nodes)).unwrap_or_default();
     let group = |(place, (hash, nodes)): (usize, (&str, Vec<&Peer<'_>>))| {
-        let mut differences = if place == 0 { Vec::new() } else { difference(&lines(&nodes), &first) };
+        let mut differences = if place == 0 { Vec::new() } else { difference(lines(part, &nodes), first) };
         let more = differences.len().saturating_sub(MOST_LINES);
         differences.truncate(MOST_LINES);
         let mut nodes: Vec<String> = nodes.iter().map(|node| node.name.to_owned()).collect();
@@ -100,6 +91,11 @@ fn groups(part: Part, hashes: BTreeMap<&str, Vec<&Peer<'_>>>, records: &HashMap<
         Group { hash: hash.to_owned(), outlier: ballot.is_outlier(hash), nodes, differences, more }
     };
     hashes.into_iter().take(MOST_GROUPS).enumerate().map(group).collect()
+}
+
+/// One node of a group speaks for all of them.
+fn lines<'a>(part: Part, nodes: &[&Peer<'a>]) -> &'a [String] {
+    nodes.first().map(|node| node.facts.configuration.lines(part)).unwrap_or_default()
 }
 
 /// What differs between two sorted lists of `path = value`, in their order; two values of one path are one difference.

@@ -13,7 +13,7 @@ use super::crictl::json;
 use super::kubelet::yaml;
 use super::read::{Reader, clip, read};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Api {
     /// The API server answers on this node. Absent where it was not asked.
     pub answers: Fact<bool>,
@@ -71,7 +71,7 @@ pub struct Api {
 pub use join::Lease;
 
 /// A Node object.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct ApiNode {
     pub name: String,
     pub ready: Fact<bool>,
@@ -104,7 +104,7 @@ pub struct ApiNode {
     pub control_plane: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Pod {
     pub namespace: String,
     pub name: String,
@@ -119,7 +119,7 @@ pub struct Pod {
     pub image: Fact<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct DaemonSet {
     pub namespace: String,
     pub name: String,
@@ -138,7 +138,7 @@ pub struct DaemonSet {
 }
 
 /// A taint that a pod does not mind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Toleration {
     /// Absent stands for all keys.
     pub key: Fact<String>,
@@ -242,7 +242,7 @@ fn answer(reader: Reader<'_>) -> (Fact<bool>, Fact<String>) {
         Fact::Absent => (Fact::Absent, Fact::Absent),
         // Without the right or the tool to ask, nothing is known of the server.
         Fact::Unknown(why) if matches!(first.rc, 77 | 127) => (Fact::unknown(why.as_str()), Fact::Unknown(why)),
-        Fact::Unknown(why) => (Fact::Known(false), Fact::Known(why)),
+        Fact::Unknown(why) => (Fact::Known(false), Fact::Known(String::clone(&why))),
     }
 }
 

@@ -5,20 +5,21 @@ use serde::Serialize;
 use x509_parser::prelude::{FromDer, Pem, X509Certificate};
 
 use super::Fact;
+use super::alike::Alike;
 use super::memo::Memo;
 use super::read::Reader;
 use crate::digest;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Certs {
     /// Every certificate that was found, in the order of files.
-    pub list: Fact<Vec<Cert>>,
+    pub list: Fact<Vec<Alike<Cert>>>,
     /// The kubelet's client certificate in use.
-    pub kubelet_client: CertFacts,
+    pub kubelet_client: Alike<CertFacts>,
     /// `/etc/kubernetes/pki/ca.crt`.
-    pub ca: CertFacts,
+    pub ca: Alike<CertFacts>,
     /// `/etc/kubernetes/pki/apiserver.crt`, on a control plane.
-    pub api_server: CertFacts,
+    pub api_server: Alike<CertFacts>,
     /// The certificate of the list that ends first; CA certificates count too.
     pub ends_first: Fact<String>,
     /// Seconds until then, negative when it is over.
@@ -26,7 +27,7 @@ pub struct Certs {
 }
 
 /// One certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Cert {
     pub path: String,
     pub subject: String,
@@ -45,7 +46,7 @@ pub struct Cert {
 }
 
 /// One certificate that checks ask for by its place, flat.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CertFacts {
     pub path: Fact<String>,
     pub subject: Fact<String>,
@@ -82,15 +83,15 @@ impl Certs {
         }
         let ends_first = list.iter().min_by_key(|cert| cert.not_after);
         Self {
-            kubelet_client: CertFacts::at(reader, CLIENT, now),
-            ca: CertFacts::at(reader, CA, now),
-            api_server: CertFacts::at(reader, API_SERVER, now),
+            kubelet_client: CertFacts::at(reader, CLIENT, now).into(),
+            ca: CertFacts::at(reader, CA, now).into(),
+            api_server: CertFacts::at(reader, API_SERVER, now).into(),
             ends_first: first_of(reader, read, ends_first.map(|cert| cert.path.clone())),
             ends_first_in: match now {
                 Some(now) => first_of(reader, read, ends_first.map(|cert| cert.not_after.saturating_sub(now))),
                 None => Fact::unknown("the node's clock is not known"),
             },
-            list: if read { Fact::Known(list) } else { reader.none_of("cert") },
+            list: if read { Fact::Known(list.into_iter().map(Alike::from).collect()) } else { reader.none_of("cert") },
         }
     }
 }

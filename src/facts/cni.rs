@@ -14,7 +14,7 @@ use super::permissions::Permissions;
 use super::plugins::Plugins;
 use super::read::{Reader, clip};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Cni {
     /// The directory that containerd reads.
     pub conf_dir: Fact<String>,
@@ -67,7 +67,7 @@ pub struct Cni {
 }
 
 /// One candidate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CniFile {
     pub name: String,
     /// It is among the files that containerd loads (`max_conf_num`, 1 by default).
@@ -79,7 +79,7 @@ pub struct CniFile {
     pub error: Fact<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginProblem {
     Missing,

@@ -28,7 +28,7 @@ const MOST: usize = 50;
 /// What `kubeadm` itself writes flags into.
 const KUBEADM_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Components {
     /// Flags in the kubelet's files that some version of it refuses.
     pub removed_flags: Fact<Vec<RemovedFlag>>,
@@ -49,7 +49,7 @@ pub struct Components {
 }
 
 /// A flag that ends a kubelet from some minor on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct RemovedFlag {
     pub flag: String,
     /// The file that gives it.
@@ -61,7 +61,7 @@ pub struct RemovedFlag {
 }
 
 /// A field that a kubelet no longer knows from some minor on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct RemovedField {
     /// Dotted: `featureGates.TTLAfterFinished`.
     pub field: String,
@@ -81,7 +81,7 @@ impl Components {
         let flags = removed_flags(&kubelet.configured_flags, policy);
         let unread = unread_flags(reader);
         Self {
-            removed_flags: unread.clone().map_or(Fact::Known(flags), Fact::Unknown),
+            removed_flags: unread.clone().map_or(Fact::Known(flags), Fact::unknown),
             removed_fields: removed_fields(reader, &kubelet.configured_flags, unread, policy),
             containerd_settings: containerd_settings(reader, policy),
             kubeadm_api: asked(reader, "api-kubeadm-config").and_then(json).and_then(|maps| kubeadm_api(&maps)),
@@ -144,7 +144,7 @@ fn removed_fields(
     policy: &Policy,
 ) -> Fact<Vec<RemovedField>> {
     if let Some(why) = unread {
-        return Fact::Unknown(why);
+        return Fact::unknown(why);
     }
     let root = match reader.whole("kubelet-config") {
         Fact::Known(text) => yaml(text),

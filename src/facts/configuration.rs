@@ -1,20 +1,21 @@
 //! Each part of a node's configuration as sorted lines without what is the node's own, so that nodes can be compared.
 //!
-//! Ten thousand nodes keep only a hash of each part: whoever shows a difference asks [`lines`] for one record of each hash.
-//! What is in force counts, not what was written: `containerd config dump`, the running kubelet's flags, live sysctls. A part
+//! Nodes are compared by a hash of each part; the lines behind it are in memory once for all that have them. What is in force counts, not what was written: `containerd config dump`, the running kubelet's flags, live sysctls. A part
 //! that was not read, or is not there, is not compared.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::alike::Alike;
 use super::crictl::json;
 use super::kubelet::yaml;
 use super::memo::Memo;
 use super::read::{Reader, clip};
 use super::{Fact, NodeFacts};
 use crate::digest;
-use crate::record::Record;
 
 /// Longest line, and the most of a part.
 const MAX_CHARS: usize = 200;
@@ -66,7 +67,7 @@ impl Part {
 }
 
 /// The hashes of one node's parts; absent where there is nothing to compare.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Configuration {
     /// What containerd runs with.
     pub containerd: Fact<String>,
@@ -84,28 +85,57 @@ pub struct Configuration {
     pub flannel: Fact<String>,
     /// The backend of iptables.
     pub iptables: Fact<String>,
+    /// What the hashes are of.
+    #[serde(skip)]
+    lines: BTreeMap<Part, Alike<Vec<String>>>,
+}
+
+/// A part as nodes are compared by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Compared {
+    hash: String,
+    lines: Alike<Vec<String>>,
 }
 
 impl Configuration {
     pub(crate) fn parse(reader: Reader<'_>, facts: &NodeFacts) -> Self {
         // Those that are long and the same on most nodes.
-        static CONTAINERD: Memo<Fact<String>> = Memo::new();
-        static KUBELET: Memo<Fact<String>> = Memo::new();
-        static SYSCTL: Memo<Fact<String>> = Memo::new();
-        let hash = |part| of_part(part, reader, facts).map(|lines| hash(&lines));
-        let known = |memo: &'static Memo<Fact<String>>, part, section: Fact<&str>| {
-            section.and_then(|text| Fact::clone(&memo.get(text, |_| hash(part))))
+        static CONTAINERD: Memo<Fact<Compared>> = Memo::new();
+        static KUBELET: Memo<Fact<Compared>> = Memo::new();
+        static SYSCTL: Memo<Fact<Compared>> = Memo::new();
+        let compared = |part| of_part(part, reader, facts).map(Compared::new);
+        let known = |memo: &'static Memo<Fact<Compared>>, part, section: Fact<&str>| {
+            section.and_then(|text| Fact::clone(&memo.get(text, |_| compared(part))))
+        };
+        let mut lines = BTreeMap::new();
+        let mut hash = |part| {
+            let compared = match part {
+                Part::Containerd => known(&CONTAINERD, part, reader.whole("containerd-dump")),
+                Part::Kubelet => known(&KUBELET, part, reader.whole("kubelet-config")),
+                Part::Sysctl => known(&SYSCTL, part, reader.text("sysctl")),
+                Part::KubeletFlags | Part::Cni | Part::Modules | Part::Flannel | Part::Iptables => compared(part),
+            };
+            compared.map(|compared| {
+                lines.insert(part, compared.lines);
+                compared.hash
+            })
         };
         Self {
-            containerd: known(&CONTAINERD, Part::Containerd, reader.whole("containerd-dump")),
-            kubelet: known(&KUBELET, Part::Kubelet, reader.whole("kubelet-config")),
+            containerd: hash(Part::Containerd),
+            kubelet: hash(Part::Kubelet),
             kubelet_flags: hash(Part::KubeletFlags),
             cni: hash(Part::Cni),
-            sysctl: known(&SYSCTL, Part::Sysctl, reader.text("sysctl")),
+            sysctl: hash(Part::Sysctl),
             modules: hash(Part::Modules),
             flannel: hash(Part::Flannel),
             iptables: hash(Part::Iptables),
+            lines,
         }
+    }
+
+    /// The lines of a part, sorted, as `path = value`; none where there is nothing to compare.
+    pub fn lines(&self, part: Part) -> &[String] {
+        self.lines.get(&part).map_or(&[], |lines| lines)
     }
 
     pub const fn hash(&self, part: Part) -> &Fact<String> {
@@ -127,12 +157,10 @@ impl Configuration {
     }
 }
 
-/// The sections that [`lines`] reads.
-pub const SECTIONS: [&str; 4] = ["containerd-dump", "kubelet-config", "cni-file", "sysctl"];
-
-/// The lines of a part, sorted, as `path = value`.
-pub fn lines(part: Part, record: &Record, facts: &NodeFacts) -> Fact<Vec<String>> {
-    of_part(part, Reader::new(record), facts)
+impl Compared {
+    fn new(lines: Vec<String>) -> Self {
+        Self { hash: hash(&lines), lines: lines.into() }
+    }
 }
 
 fn of_part(part: Part, reader: Reader<'_>, facts: &NodeFacts) -> Fact<Vec<String>> {
@@ -314,12 +342,11 @@ mod tests {
     use super::*;
 
     fn configuration(sections: &[(&str, &str, &str)]) -> Configuration {
-        super::super::parse(&record(sections)).configuration
+        Configuration::clone(&super::super::parse(&record(sections)).configuration)
     }
 
     fn lines_of(part: Part, sections: &[(&str, &str, &str)]) -> Vec<String> {
-        let record = record(sections);
-        lines(part, &record, &super::super::parse(&record)).known().cloned().unwrap_or_default()
+        configuration(sections).lines(part).to_vec()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::containerd_config::{Config, SystemdCgroupLine, file_version, systemd_cgroup_lines};
 use super::crictl::{Cri, json, shared_json};
 use super::logs::{LogFacts, RUNTIME_LOG};
@@ -17,7 +18,7 @@ use super::unit::{Unit, UnitState, processes};
 const SOCKET: &str = "/run/containerd/containerd.sock";
 const CONFIG_FILE: &str = "/etc/containerd/config.toml";
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Containerd {
     pub unit: Unit,
     /// A containerd process runs, whatever systemd says.
@@ -33,7 +34,7 @@ pub struct Containerd {
     /// Where `config` comes from.
     pub config_source: Fact<ConfigSource>,
     /// The effective configuration: `containerd config dump` (file and defaults), else the file alone.
-    pub config: Config,
+    pub config: Alike<Config>,
     /// `/etc/containerd/config.toml` exists.
     pub config_file: Fact<bool>,
     /// Why the configuration cannot be read.
@@ -61,7 +62,7 @@ pub struct Containerd {
     pub sandbox_image: Fact<String>,
     /// The sandbox image is on the node.
     pub sandbox_image_present: Fact<bool>,
-    pub cri: Cri,
+    pub cri: Alike<Cri>,
     /// Why the CRI serves nobody. Absent when it answers, and when nobody could ask it and the configuration has it on.
     pub cri_problem: Fact<String>,
     /// Plugins that failed to load, with their error; skipped ones are left out.
@@ -73,14 +74,14 @@ pub struct Containerd {
     pub deprecations: Fact<Vec<String>>,
     /// Pods that the runtime knows, by state (`ready`, `notready`).
     pub pods: Fact<BTreeMap<String, u64>>,
-    pub log: LogFacts,
+    pub log: Alike<LogFacts>,
     /// Other container runtimes whose service runs.
     pub other_runtimes: Vec<String>,
     /// Sockets of all runtimes that run and serve the CRI.
     pub runtimes: Fact<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigSource {
     /// `containerd config dump`: the file and the defaults.
@@ -176,11 +177,11 @@ impl Containerd {
                 rows.filter(|word| word.starts_with("io.containerd.deprecation/")).map(str::to_owned).collect()
             }),
             pods: reader.whole("crictl-pods").and_then(json).map(|pods| pods_by_state(&pods)),
-            log: LogFacts::parse(reader, "containerd", &RUNTIME_LOG),
+            log: LogFacts::parse(reader, "containerd", &RUNTIME_LOG).into(),
             other_runtimes,
             config_source,
-            config,
-            cri,
+            config: config.into(),
+            cri: cri.into(),
             unit,
         }
     }
@@ -206,7 +207,7 @@ fn config(reader: Reader<'_>) -> (Fact<ConfigSource>, Config) {
         Fact::Absent => (Fact::Known(ConfigSource::Defaults), Config::parse("").known().cloned().unwrap_or_default()),
         // The dump's reason says more: it is the better source of the two.
         Fact::Unknown(why) => {
-            let why = dump.reason().filter(|why| *why != "not collected").map_or(why, str::to_owned);
+            let why = dump.reason().filter(|why| *why != "not collected").map_or(why, Alike::from);
             (Fact::unknown(why.as_str()), Config::unknown(&why))
         }
     }

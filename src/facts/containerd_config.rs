@@ -12,7 +12,7 @@ use super::Fact;
 use super::memo::Memo;
 
 /// What a configuration text amounts to. Absent keys are absent: the defaults are in the dump only.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Config {
     /// `version` of the file; 1 when it says none.
     pub version: Fact<u32>,
@@ -151,7 +151,7 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 /// A line that sets `SystemdCgroup`, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct SystemdCgroupLine {
     pub path: String,
     /// Counted from 1.

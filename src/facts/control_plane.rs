@@ -12,7 +12,7 @@ use super::crictl::shared_json;
 use super::kubeadm::Kubeadm;
 use super::read::{Reader, clip};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct ControlPlane {
     pub api_server: Component,
     pub controller_manager: Component,
@@ -21,7 +21,7 @@ pub struct ControlPlane {
 }
 
 /// One of them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Component {
     /// Its manifest is on this node.
     pub manifest: Fact<bool>,

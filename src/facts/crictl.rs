@@ -14,7 +14,7 @@ use super::read::{Reader, clip};
 
 const UNSAID: &str = "crictl info does not say";
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Cri {
     /// `crictl` got an answer from the runtime.
     pub answers: Fact<bool>,

@@ -6,21 +6,22 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::read::{Reader, number, percent};
 use crate::record::rc;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Disk {
     /// By path; a path that does not exist has no entry.
-    pub paths: BTreeMap<String, Space>,
+    pub paths: BTreeMap<String, Alike<Space>>,
     /// Paths whose file system did not answer.
     pub hung: Fact<Vec<String>>,
     /// The space of the file system that holds `/var/lib`.
-    pub var_lib: Space,
+    pub var_lib: Alike<Space>,
     /// Where images are kept: containerd's root, else `/var/lib/containerd`, else `/var/lib`.
-    pub images: Space,
+    pub images: Alike<Space>,
     /// Where the kubelet keeps pods: `/var/lib/kubelet`, else `/var/lib`.
-    pub pods: Space,
+    pub pods: Alike<Space>,
     /// Of images and pods, the disk that is nearest to the kubelet's default limit for evicting pods, or furthest below it.
     pub tightest: Fact<Tight>,
     /// The same for inodes; absent when neither file system has a fixed number of them.
@@ -42,7 +43,7 @@ pub struct Disk {
 }
 
 /// A file system against the limit that matters for it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Tight {
     /// The path that was looked at.
     pub path: String,
@@ -57,7 +58,7 @@ pub struct Tight {
 }
 
 /// One file system's figures.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Space {
     pub size_kib: Fact<u64>,
     pub used_kib: Fact<u64>,
@@ -102,9 +103,9 @@ impl Disk {
                 hung.push(path.clone());
             }
             match super::read::read(section) {
-                Fact::Known(text) => paths.insert(path, Space::parse(text)),
+                Fact::Known(text) => paths.insert(path, Alike::from(Space::parse(text))),
                 Fact::Absent => None,
-                Fact::Unknown(why) => paths.insert(path, Space::unknown(&why)),
+                Fact::Unknown(why) => paths.insert(path, Space::unknown(&why).into()),
             };
         }
         let nothing = paths.is_empty();
@@ -112,7 +113,7 @@ impl Disk {
             let found = wanted.iter().find_map(|path| paths.get_key_value(*path));
             match found {
                 Some((path, space)) => (path.clone(), space.clone()),
-                None => (String::new(), Space::unknown(reader.nothing::<()>("df").reason().unwrap_or_default())),
+                None => (String::new(), Space::unknown(reader.nothing::<()>("df").reason().unwrap_or_default()).into()),
             }
         };
         let images = first(&[containerd_root.unwrap_or_default(), "/var/lib/containerd", "/var/lib", "/var", "/"]);
@@ -123,8 +124,9 @@ impl Disk {
             .filter(|(_, errors)| *errors != Fact::Known(0))
             .collect();
         let thin_pools = reader.text("lvm-thin").map(thin_pools);
-        let inodes =
-            |(path, space): &(String, Space), what| tight(path, what, space, &space.inodes_free_percent, INODES_LIMIT);
+        let inodes = |(path, space): &(String, Alike<Space>), what| {
+            tight(path, what, space, &space.inodes_free_percent, INODES_LIMIT)
+        };
         let fstype = images.1.fstype.as_ref();
         Self {
             var_lib: first(&["/var/lib", "/var", "/"]).1,
@@ -242,7 +244,7 @@ fn tighter(a: Fact<Tight>, b: Fact<Tight>) -> Fact<Tight> {
 }
 
 /// A path on the disk of images or pods is judged with that.
-fn elsewhere(paths: &BTreeMap<String, Space>, images: &Space, pods: &Space) -> Fact<Tight> {
+fn elsewhere(paths: &BTreeMap<String, Alike<Space>>, images: &Space, pods: &Space) -> Fact<Tight> {
     let others = ELSEWHERE.iter().filter_map(|path| Some((*path, paths.get(*path)?)));
     let apart = others.filter(|(_, space)| !space.is(images) && !space.is(pods));
     apart

@@ -5,17 +5,20 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::alike::Alike;
+
 /// What is known about one thing on a node.
 ///
 /// JSON: a known value is itself, an absent one is `null`, an unknown one is `{"unknown": "why"}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fact<T> {
     /// It was read.
     Known(T),
     /// It was looked for and is not there.
     Absent,
-    /// It could not be looked at, with the reason ("permission denied", "crictl is not installed").
-    Unknown(String),
+    /// It could not be looked at, with the reason ("permission denied", "crictl is not installed"): one of few for all facts of
+    /// all nodes, and in memory once.
+    Unknown(Alike<String>),
 }
 
 impl<T> Fact<T> {
@@ -38,7 +41,7 @@ impl<T> Fact<T> {
         matches!(self, Self::Unknown(_))
     }
 
-    pub fn unknown(reason: impl Into<String>) -> Self {
+    pub fn unknown(reason: impl Into<Alike<String>>) -> Self {
         Self::Unknown(reason.into())
     }
 
@@ -120,11 +123,16 @@ impl Fact<bool> {
 /// Nothing was read: the value of every fact of a node that sent nothing.
 impl<T> Default for Fact<T> {
     fn default() -> Self {
-        Self::Unknown("not collected".to_owned())
+        Self::unknown("not collected")
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
+struct Why<'a> {
+    unknown: &'a str,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UnknownJson {
     unknown: String,
@@ -135,7 +143,7 @@ impl<T: Serialize> Serialize for Fact<T> {
         match self {
             Self::Known(value) => value.serialize(serializer),
             Self::Absent => serializer.serialize_none(),
-            Self::Unknown(why) => UnknownJson { unknown: why.clone() }.serialize(serializer),
+            Self::Unknown(why) => Why { unknown: why }.serialize(serializer),
         }
     }
 }
@@ -147,7 +155,7 @@ impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Fact<T> {
             return Ok(Self::Absent);
         }
         if let Ok(unknown) = UnknownJson::deserialize(&value) {
-            return Ok(Self::Unknown(unknown.unknown));
+            return Ok(Self::unknown(unknown.unknown));
         }
         T::deserialize(value).map(Self::Known).map_err(de::Error::custom)
     }

@@ -8,7 +8,7 @@ use super::host_firewall::{self, NEEDED};
 use super::read::{Keys, Reader, number};
 use super::unit::processes;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Firewall {
     /// firewalld's state, as it says itself (`running`).
     pub firewalld: Fact<String>,

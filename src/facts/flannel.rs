@@ -14,7 +14,7 @@ use super::network::Network;
 use super::read::{Keys, Reader, number};
 use super::vtep::Tables;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Flannel {
     /// `/run/flannel/subnet.env` has all four of its variables.
     pub subnet_env_complete: Fact<bool>,
@@ -106,12 +106,12 @@ impl Flannel {
         });
         let is_flannel = cni.first_plugins.as_ref().map(|plugins| plugins.iter().any(|plugin| plugin == "flannel"));
         let interface = presence(&link);
-        let outer = link.clone().and_then(|link| link.vxlan_device);
+        let outer = link.as_ref().and_then(|link| link.vxlan_device.clone());
         let mtu_of = |name: &str| {
             network.interfaces.as_ref().and_then(|all| all.get(name).map_or(Fact::Absent, |found| found.mtu.clone()))
         };
         let outer_mtu = outer.as_ref().and_then(|outer| mtu_of(outer));
-        let interface_mtu = link.clone().and_then(|link| link.mtu);
+        let interface_mtu = link.as_ref().and_then(|link| link.mtu.clone());
         let cni0_mtu = mtu_of("cni0");
         let mtu = variable("FLANNEL_MTU").and_then(|mtu| number::<u32>(&mtu));
         let pods = variable("FLANNEL_NETWORK").and_then(|pods| Fact::from_option(Net::parse(&pods)));
@@ -143,8 +143,8 @@ impl Flannel {
             mtu,
             outer_mtu,
             outer_interface: outer,
-            interface_id: link.clone().and_then(|link| link.vxlan_id),
-            interface_port: link.clone().and_then(|link| link.vxlan_port),
+            interface_id: link.as_ref().and_then(|link| link.vxlan_id.clone()),
+            interface_port: link.as_ref().and_then(|link| link.vxlan_port.clone()),
             container_running,
             container_restarts,
             leases_used: leases.used,
@@ -160,9 +160,9 @@ impl Flannel {
             interface_address,
             received: traffic.number("rx_packets"),
             sent: traffic.number("tx_packets"),
-            interface_up: link.clone().and_then(|link| link.up),
+            interface_up: link.as_ref().and_then(|link| link.up.clone()),
             interface_mtu,
-            interface_local: link.and_then(|link| link.vxlan_local),
+            interface_local: link.and_then(|link| link.vxlan_local.clone()),
             cni0_differs: cni0.as_ref().and_then(|cni0| subnet.as_ref().map(|subnet| *cni0 != *subnet)),
             subnet,
             cni0,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::mounts::unescape;
 
 /// One line of fstab.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct FstabEntry {
     pub source: String,
     pub mount_point: String,

@@ -9,7 +9,7 @@ use super::read::{Reader, clip};
 /// More lines are no answer to "which one is it".
 const KEPT: usize = 5;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Hosts {
     /// The lines that name the node's own name, each with its number: `3: 192.168.4.63 homelab`.
     pub own_lines: Fact<Vec<String>>,

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::listing::{self, FileStat};
 use super::read::Reader;
 
 /// Names, ids and the operating system.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Identity {
     pub hostname: Fact<String>,
     /// The name that the kubelet registers: the hostname in lower case.
@@ -46,7 +47,7 @@ pub struct Identity {
     pub uid: Fact<u32>,
     pub root: Fact<bool>,
     /// Paths of the tools that were looked for; absent ones are `null`.
-    pub tools: BTreeMap<String, Fact<String>>,
+    pub tools: Alike<BTreeMap<String, Fact<String>>>,
     /// A control plane lives here: it has an API server manifest or an etcd member's data.
     pub control_plane: Fact<bool>,
 }
@@ -87,7 +88,8 @@ impl Identity {
                 .all()
                 .iter()
                 .map(|(tool, path)| ((*tool).to_owned(), path.as_ref().map(|path| (*path).to_owned())))
-                .collect(),
+                .collect::<BTreeMap<_, _>>()
+                .into(),
             control_plane: control_plane(&reader.text("stat")),
         }
     }

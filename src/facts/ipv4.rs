@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 /// A network, or an address with the length of its network's prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Net {
     /// The first address.
     pub(crate) base: u32,

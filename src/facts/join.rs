@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Fact;
 use crate::diagnose::join_log::{Attempt, Caveat, Cut, Ending, JoinLog, Outcome, Phase};
 
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Join {
     /// How the last attempt ended.
     pub ending: Fact<Ending>,

@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::read::{Keys, Reader, flag, percent};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Kernel {
     /// The modules of [`MODULES`].
-    pub modules: BTreeMap<String, Fact<ModuleState>>,
+    pub modules: Alike<BTreeMap<String, Fact<ModuleState>>>,
     /// Of the modules that are looked for: those that a modules-load.d file names.
     pub modules_persisted: Fact<Vec<String>>,
     /// Of the modules that flannel and services need: those that are neither loaded nor anywhere to be loaded from. Absent
@@ -39,7 +40,7 @@ pub struct Kernel {
     pub panic: Fact<i64>,
     pub panic_on_oops: Fact<u32>,
     /// The values that the files of sysctl.d will set at the next boot, for the keys that were looked for.
-    pub sysctl_persisted: BTreeMap<String, Persisted>,
+    pub sysctl_persisted: Alike<BTreeMap<String, Persisted>>,
     /// Keys whose running value is not the persisted one.
     pub sysctl_drift: Vec<String>,
     /// Of the keys that must be 1, those that a file sets to 0, each with that file.
@@ -48,7 +49,7 @@ pub struct Kernel {
     pub kubelet_defaults_differ: Fact<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModuleState {
     Loaded,
@@ -62,7 +63,7 @@ pub enum ModuleState {
 }
 
 /// What wins among the files that set a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Persisted {
     pub value: String,
     /// The file that sets it last.
@@ -109,7 +110,7 @@ impl Kernel {
         let modules = modules(reader);
         Self {
             modules_missing: missing(reader, &modules),
-            modules,
+            modules: modules.into(),
             modules_persisted: modules_persisted(reader),
             overlay: reader.text("filesystems").map(|text| text.split_whitespace().any(|word| word == "overlay")),
             ip_forward: sysctl.flag("net.ipv4.ip_forward"),
@@ -134,7 +135,7 @@ impl Kernel {
             panic: sysctl.number("kernel.panic"),
             panic_on_oops: sysctl.number("kernel.panic_on_oops"),
             sysctl_drift: drift(&persisted, &sysctl),
-            sysctl_persisted: persisted,
+            sysctl_persisted: persisted.into(),
         }
     }
 }
@@ -195,7 +196,7 @@ fn modules_persisted(reader: Reader<'_>) -> Fact<Vec<String>> {
 /// Unknown when a file could not be read: it may be the one that decides.
 fn off_at_boot(reader: Reader<'_>, persisted: &BTreeMap<String, Persisted>) -> Fact<Vec<String>> {
     if let Some(why) = reader.each("sysctl-file").find_map(|(_, text)| text.reason().map(str::to_owned)) {
-        return Fact::Unknown(why);
+        return Fact::unknown(why);
     }
     if reader.sections("sysctl-file").next().is_none() {
         return reader.none_of("sysctl-file");

@@ -12,7 +12,7 @@ use super::Fact;
 use super::read::clip;
 
 /// One class of lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct KernelTrouble {
     pub count: u32,
     /// When the first of the lines was written, in seconds since 1970.

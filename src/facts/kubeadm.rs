@@ -10,7 +10,7 @@ use super::permissions::Permissions;
 use super::read::{Reader, number};
 use super::unit::{flag_value, processes};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Kubeadm {
     /// Version of the package, without its suffix (`1.29.15`).
     pub version: Fact<String>,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::containerd::Containerd;
 use super::kubelet_config::kubeconfig;
 pub(crate) use super::kubelet_config::yaml;
@@ -18,7 +19,7 @@ use super::read::{Reader, clip};
 use super::unit::{Process, Unit, processes};
 use super::wiring::{self, ConfiguredFlag, DropIn, DropInState};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Kubelet {
     pub unit: Unit,
     /// The program is on the node.
@@ -26,7 +27,7 @@ pub struct Kubelet {
     /// Version without `v` and package suffix (`1.29.15`).
     pub version: Fact<String>,
     pub version_minor: Fact<u32>,
-    pub drop_ins: Fact<Vec<DropIn>>,
+    pub drop_ins: Fact<Alike<Vec<DropIn>>>,
     pub kubeadm_drop_in: Fact<DropInState>,
     /// Drop-ins with a line before their first section header.
     pub malformed_drop_ins: Fact<Vec<String>>,
@@ -35,7 +36,7 @@ pub struct Kubelet {
     /// Why it does not; absent when it does.
     pub wiring_fault: Fact<String>,
     /// What its next start depends on.
-    pub start: Start,
+    pub start: Alike<Start>,
     /// A kubelet process runs.
     pub running: Fact<bool>,
     pub pid: Fact<u32>,
@@ -48,15 +49,15 @@ pub struct Kubelet {
     /// How many kubelet processes there are.
     pub processes: Fact<u64>,
     /// Flags that files give it.
-    pub configured_flags: Vec<ConfiguredFlag>,
+    pub configured_flags: Alike<Vec<ConfiguredFlag>>,
     /// `/var/lib/kubelet/config.yaml`.
-    pub config: KubeletConfig,
+    pub config: Alike<KubeletConfig>,
     /// The driver that applies: of the running command line and its configuration, else of the configuration.
     pub cgroup_driver: Fact<String>,
     /// kubelet and containerd manage cgroups in different ways: pods are killed and made anew for ever.
     pub cgroup_driver_differs: Fact<bool>,
     /// The kubeconfigs of the node by path.
-    pub kubeconfigs: BTreeMap<String, Fact<Kubeconfig>>,
+    pub kubeconfigs: Alike<BTreeMap<String, Fact<Kubeconfig>>>,
     /// `server` of `/etc/kubernetes/kubelet.conf`.
     pub server: Fact<String>,
     /// The file of the client certificate that it names; absent when it carries the certificate itself.
@@ -65,7 +66,7 @@ pub struct Kubelet {
     pub server_ca_sha256: Fact<String>,
     /// The name that it registers: `--hostname-override`, else the host's name in lower case.
     pub node_name: Fact<String>,
-    pub log: LogFacts,
+    pub log: Alike<LogFacts>,
     /// Seconds since it last said that its look at the containers (PLEG) hangs.
     pub pleg_unhealthy_age: Fact<i64>,
     /// Sentences in its log that look like faults and that healthy nodes print, too.
@@ -117,7 +118,8 @@ impl Kubelet {
                 config: &config,
                 minor: &version_minor,
                 log: &log,
-            }),
+            })
+            .into(),
             node_name: node_name(reader, &process, &configured_flags),
             wiring_fault: wiring::fault(reader, &unit, &wired, &drop_ins),
             pleg_unhealthy_age: logs::age(&log, "pleg_unhealthy", now),
@@ -131,7 +133,7 @@ impl Kubelet {
                 let malformed = drop_ins.iter().filter(|drop_in| drop_in.outside_section.is_known());
                 malformed.map(|drop_in| drop_in.path.clone()).collect()
             }),
-            drop_ins,
+            drop_ins: drop_ins.map(Alike::from),
             wired,
             running,
             pid: process.clone().and_then(|process| process.pid),
@@ -143,14 +145,14 @@ impl Kubelet {
                 Fact::Unknown(why) => Fact::unknown(why.as_str()),
             },
             standalone,
-            configured_flags,
+            configured_flags: configured_flags.into(),
             cgroup_driver_differs: differs(&cgroup_driver, &version_minor, containerd),
             cgroup_driver,
-            config,
-            kubeconfigs,
+            config: config.into(),
+            kubeconfigs: kubeconfigs.into(),
             version,
             version_minor,
-            log,
+            log: log.into(),
             exit_reason: reader.text_of("log-exit", "kubelet").and_then(|text| Fact::from_option(exit_reason(text))),
             unit,
         }

@@ -12,7 +12,7 @@ use super::memo::Memo;
 use super::read::{Reader, clip};
 
 /// The fields that checks look at; absent ones have kubelet's default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct KubeletConfig {
     /// The file is there.
     pub present: Fact<bool>,
@@ -36,7 +36,7 @@ pub struct KubeletConfig {
     pub memory_manager_policy: Fact<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Kubeconfig {
     pub server: Fact<String>,
     /// The file of its client certificate; absent when it carries the certificate itself.
@@ -113,7 +113,7 @@ impl KubeletConfig {
             },
             valid: text.clone().map(|_| root.is_known_and(|root| is_config(root))),
             error: match (&text, &root) {
-                (Fact::Known(_), Fact::Unknown(why)) => Fact::Known(why.clone()),
+                (Fact::Known(_), Fact::Unknown(why)) => Fact::Known(String::clone(why)),
                 (Fact::Unknown(why), _) => Fact::unknown(why.as_str()),
                 _ => Fact::Absent,
             },

@@ -13,7 +13,7 @@ use super::unit::{Process, Unit};
 use super::wiring::ConfiguredFlag;
 use crate::upgrade::policy::Policy;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Start {
     /// The program that its unit runs.
     pub executable: Fact<String>,
@@ -172,7 +172,8 @@ mod tests {
         let reader = Reader::new(&record);
         let permissions = Permissions::parse(reader);
         let containerd = Containerd::parse(reader, &permissions, None);
-        Kubelet::parse(reader, &permissions, &Packages::parse(reader), &containerd, Some(1000)).start
+        let kubelet = Kubelet::parse(reader, &permissions, &Packages::parse(reader), &containerd, Some(1000));
+        Start::clone(&kubelet.start)
     }
 
     fn unit(status: i32) -> String {

@@ -7,7 +7,7 @@ use super::Fact;
 use super::read::number;
 
 /// What `lstat` says of one path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct FileStat {
     pub kind: FileKind,
     /// Octal permission bits, as `stat -c %a` prints them.
@@ -23,7 +23,7 @@ pub struct FileStat {
     pub target: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileKind {
     File,

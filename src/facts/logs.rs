@@ -16,7 +16,7 @@ use super::system::LogFinding;
 /// How many lines are kept.
 const KEPT: usize = 20;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct LogFacts {
     /// The invocation that the lines belong to.
     pub invocation: Fact<String>,

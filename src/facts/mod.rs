@@ -8,9 +8,10 @@
 //! - one module per area of [`NodeFacts`], with helpers for formats: `fstab`, `mountinfo`, `kernel_log`,
 //!   `containerd_config`, `crictl`, `runtime`, `host_firewall`, `libcni`, `plugins`, `leases`, `vtep`, `elf`, `unit`,
 //!   `wiring`, `logs`; `kubelet_config` and `kubelet_start` are the kubelet's own.
-//! - `memo`: what many nodes say alike is understood once.
+//! - `memo`: what many nodes say alike is understood once; [`alike`]: what is understood alike is in memory once.
 //! - [`cluster`]: what the records of a whole run say together.
 
+pub mod alike;
 pub mod api;
 mod blocks;
 pub mod certs;
@@ -70,40 +71,41 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::record::Record;
+use alike::Alike;
 use read::Reader;
 
 /// Everything that one node's record says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct NodeFacts {
     pub reading: reading::Reading,
-    pub identity: identity::Identity,
-    pub system: system::System,
-    pub mounts: mounts::Mounts,
-    pub disk: disk::Disk,
-    pub permissions: permissions::Permissions,
-    pub containerd: containerd::Containerd,
-    pub cni: cni::Cni,
-    pub flannel: flannel::Flannel,
-    pub nfs: nfs::Nfs,
-    pub kubelet: kubelet::Kubelet,
-    pub certs: certs::Certs,
-    pub kubeadm: kubeadm::Kubeadm,
-    pub kernel: kernel::Kernel,
-    pub time: time::Time,
-    pub network: network::Network,
-    pub firewall: firewall::Firewall,
-    pub packages: packages::Packages,
-    pub api: api::Api,
-    pub control_plane: control_plane::ControlPlane,
-    pub hosts: hosts::Hosts,
+    pub identity: Alike<identity::Identity>,
+    pub system: Alike<system::System>,
+    pub mounts: Alike<mounts::Mounts>,
+    pub disk: Alike<disk::Disk>,
+    pub permissions: Alike<permissions::Permissions>,
+    pub containerd: Alike<containerd::Containerd>,
+    pub cni: Alike<cni::Cni>,
+    pub flannel: Alike<flannel::Flannel>,
+    pub nfs: Alike<nfs::Nfs>,
+    pub kubelet: Alike<kubelet::Kubelet>,
+    pub certs: Alike<certs::Certs>,
+    pub kubeadm: Alike<kubeadm::Kubeadm>,
+    pub kernel: Alike<kernel::Kernel>,
+    pub time: Alike<time::Time>,
+    pub network: Alike<network::Network>,
+    pub firewall: Alike<firewall::Firewall>,
+    pub packages: Alike<packages::Packages>,
+    pub api: Alike<api::Api>,
+    pub control_plane: Alike<control_plane::ControlPlane>,
+    pub hosts: Alike<hosts::Hosts>,
     /// Absent unless a log of `kubeadm join` was given beside the record: see [`join`].
     pub join: join::Join,
-    pub reach: reach::Reach,
+    pub reach: Alike<reach::Reach>,
     /// Hashes to compare nodes by.
-    pub configuration: configuration::Configuration,
-    pub components: components::Components,
+    pub configuration: Alike<configuration::Configuration>,
+    pub components: Alike<components::Components>,
     /// Measured by the version to upgrade to; `null` when none is asked about.
-    pub upgrade: Option<crate::upgrade::derived::Upgrade>,
+    pub upgrade: Option<Box<crate::upgrade::derived::Upgrade>>,
 }
 
 /// The node's own clock when it was read, in seconds since 1970.
@@ -128,32 +130,32 @@ pub fn parse(record: &Record) -> NodeFacts {
     let kubelet = kubelet::Kubelet::parse(reader, &permissions, &packages, &containerd, now);
     let mut facts = NodeFacts {
         reading: reading::Reading::parse(record, reader, &identity, &network),
-        system,
-        mounts: mounts::Mounts::parse(reader, containerd.root()),
-        disk: disk::Disk::parse(reader, containerd.root()),
-        flannel: flannel::Flannel::parse(reader, &network, &cni),
-        nfs: nfs::Nfs::parse(reader, &network, identity.has_tool("mount.nfs")),
-        components: components::Components::parse(reader, &kubelet, now),
-        certs: certs::Certs::parse(reader, now),
-        kernel: kernel::Kernel::parse(reader),
-        time: time::Time::parse(record, reader),
-        firewall: firewall::Firewall::parse(reader, now),
-        control_plane: control_plane::ControlPlane::parse(reader, &api, &kubeadm, now),
-        hosts: hosts::Hosts::parse(reader),
+        system: system.into(),
+        mounts: mounts::Mounts::parse(reader, containerd.root()).into(),
+        disk: disk::Disk::parse(reader, containerd.root()).into(),
+        flannel: flannel::Flannel::parse(reader, &network, &cni).into(),
+        nfs: nfs::Nfs::parse(reader, &network, identity.has_tool("mount.nfs")).into(),
+        components: components::Components::parse(reader, &kubelet, now).into(),
+        certs: certs::Certs::parse(reader, now).into(),
+        kernel: kernel::Kernel::parse(reader).into(),
+        time: time::Time::parse(record, reader).into(),
+        firewall: firewall::Firewall::parse(reader, now).into(),
+        control_plane: control_plane::ControlPlane::parse(reader, &api, &kubeadm, now).into(),
+        hosts: hosts::Hosts::parse(reader).into(),
         join: join::Join::default(),
-        api,
-        kubeadm,
-        reach: reach::Reach::parse(record, now),
+        api: api.into(),
+        kubeadm: kubeadm.into(),
+        reach: reach::Reach::parse(record, now).into(),
         upgrade: None,
-        kubelet,
-        identity,
-        permissions,
-        containerd,
-        cni,
-        network,
-        packages,
-        configuration: configuration::Configuration::default(),
+        kubelet: kubelet.into(),
+        identity: identity.into(),
+        permissions: permissions.into(),
+        containerd: containerd.into(),
+        cni: cni.into(),
+        network: network.into(),
+        packages: packages.into(),
+        configuration: Alike::default(),
     };
-    facts.configuration = configuration::Configuration::parse(reader, &facts);
+    facts.configuration = configuration::Configuration::parse(reader, &facts).into();
     facts
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::fstab::{self, FstabEntry};
 use super::mountinfo::{self, MountLine, MountTree};
 use super::read::Reader;
@@ -26,15 +27,15 @@ pub const CRITICAL: [&str; 10] = [
     "/var/lib/kubelet",
 ];
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Mounts {
     /// Mounts of the node itself; those of pods, containers, `/proc`, `/sys` and `/dev` are only counted.
-    pub list: Fact<Vec<Mount>>,
+    pub list: Fact<Vec<Alike<Mount>>>,
     pub count: Fact<u64>,
     /// Mounts below `/var/lib/kubelet/pods`; before a join they are left over from a reset.
     pub pod_mounts: Fact<u64>,
     /// For each of [`CRITICAL`] and containerd's root, the mount that holds it.
-    pub holding: BTreeMap<String, Fact<Mount>>,
+    pub holding: BTreeMap<String, Fact<Alike<Mount>>>,
     /// Critical paths that lie on a read-only mount. A root file system that is read-only by design, with writable mounts
     /// for `/etc` and `/var` upon it, does not count.
     pub read_only: Fact<Vec<String>>,
@@ -64,7 +65,7 @@ pub struct Mounts {
     pub namespace_gaps: Fact<Vec<String>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Mount {
     pub mount_point: String,
     pub fstype: String,
@@ -78,7 +79,7 @@ pub struct Mount {
     pub propagation: Propagation,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Propagation {
     Shared,
@@ -142,12 +143,12 @@ impl Mounts {
         let namespaces: BTreeMap<String, Fact<Vec<String>>> =
             reader.each("mountinfo-of").map(|(name, text)| (name.to_owned(), differing(&lines, text))).collect();
         Self {
-            list: Fact::Known(lines.iter().filter(|line| of_the_node(line)).map(Mount::from).collect()),
+            list: Fact::Known(lines.iter().filter(|line| of_the_node(line)).map(mount).collect()),
             count: Fact::Known(lines.len() as u64),
             pod_mounts: Fact::Known(count(&lines, |line| line.mount_point.starts_with("/var/lib/kubelet/pods/"))),
             holding: critical
                 .iter()
-                .map(|path| ((*path).to_owned(), Fact::from_option(tree.holder(path).map(Mount::from))))
+                .map(|path| ((*path).to_owned(), Fact::from_option(tree.holder(path).map(mount))))
                 .collect(),
             read_only: held(MountLine::read_only, &[]).map(|paths| {
                 let by_design =
@@ -200,6 +201,11 @@ impl Mounts {
             namespace_gaps: Fact::unknown(why),
         }
     }
+}
+
+/// Most mounts are the same on most nodes, and hold several of the paths.
+fn mount(line: &MountLine) -> Alike<Mount> {
+    Mount::from(line).into()
 }
 
 fn kernel_names(fstab: &Fact<Vec<FstabEntry>>) -> Fact<Vec<String>> {

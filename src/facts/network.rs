@@ -6,21 +6,22 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::read::Reader;
 use crate::record::rc;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Network {
     /// Addresses of the node's own interfaces; those of `veth` ends are left out.
     pub addresses: Fact<Vec<Address>>,
     /// By name; `veth` ends are left out.
-    pub interfaces: Fact<BTreeMap<String, Interface>>,
+    pub interfaces: Fact<BTreeMap<String, Alike<Interface>>>,
     /// `via` of the default routes.
     pub default_gateways: Fact<Vec<String>>,
     /// The default route's interface.
     pub default_interface: Fact<String>,
     /// Pod networks that flannel routes to other nodes, as `10.244.1.0/24`.
-    pub flannel_routes: Fact<Vec<String>>,
+    pub flannel_routes: Fact<Vec<Alike<String>>>,
     /// Listening TCP ports.
     pub listening: Fact<Vec<Listener>>,
     /// The ports that Kubernetes needs; `null` when nobody listens.
@@ -38,7 +39,7 @@ pub struct Network {
 const REGISTRY: &str = "registry.k8s.io";
 
 /// What name resolution makes of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lookup {
     Resolves,
@@ -47,14 +48,14 @@ pub enum Lookup {
     NoAnswer,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Address {
     pub interface: String,
     pub address: String,
     pub prefix: u32,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Interface {
     pub mac: Fact<String>,
     pub mtu: Fact<u32>,
@@ -71,7 +72,7 @@ pub struct Interface {
     pub vxlan_device: Fact<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Listener {
     pub address: String,
     pub port: u32,
@@ -80,7 +81,7 @@ pub struct Listener {
 }
 
 /// Named after the number, because that is what error messages show.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Ports {
     /// The kubelet's API.
     pub p10250: Fact<Listener>,
@@ -122,9 +123,10 @@ impl Network {
             }),
             flannel_routes: routes.map(|text| {
                 let lines = text.lines().filter(|line| word_after(line, "dev") == Some("flannel.1"));
-                lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+                lines.filter_map(|line| line.split_whitespace().next()).map(Alike::from).collect()
             }),
-            interfaces: interfaces(reader),
+            interfaces: interfaces(reader)
+                .map(|all| all.into_iter().map(|(name, interface)| (name, interface.into())).collect()),
             nameservers: reader.text("resolv-conf").map(|text| {
                 let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
                 lines.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect()
@@ -336,7 +338,7 @@ mod tests {
             (&Fact::Known(1), &Fact::Known(8472), &Fact::Known(true))
         );
         assert_eq!(flannel.vxlan_local, Fact::Known("192.168.4.62".to_owned()));
-        assert_eq!(network.flannel_routes, Fact::Known(vec!["10.244.0.0/24".to_owned()]));
+        assert_eq!(network.flannel_routes, Fact::Known(vec!["10.244.0.0/24".into()]));
         assert_eq!(network.default_interface, Fact::Known("eno1".to_owned()));
     }
 

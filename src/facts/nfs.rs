@@ -9,7 +9,7 @@ use super::mountinfo;
 use super::network::Network;
 use super::read::{Keys, Reader, clip, read};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Nfs {
     /// Network and FUSE mounts, NFS first among them.
     pub mounts: Fact<Vec<NetMount>>,
@@ -49,7 +49,7 @@ pub struct Nfs {
     pub exports: Fact<Vec<String>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct NetMount {
     pub mount_point: String,
     pub fstype: String,
@@ -68,7 +68,7 @@ pub struct NetMount {
     pub waits_in: Fact<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountState {
     Answered,

@@ -23,7 +23,7 @@ const DEFAULT_VNI: u32 = 1;
 /// So many peers are named.
 const NAMED: usize = 20;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Overlay {
     /// The cluster runs flannel: the API has a daemon set of it, or pods.
     pub runs: Fact<bool>,
@@ -72,7 +72,7 @@ pub struct Overlay {
 }
 
 /// What a node lacks to reach a peer's pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerProblem {
     NoRoute,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Fact;
 use super::read::{Reader, clip};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Packages {
     /// Versions by name; a package that is not installed is not there.
     pub versions: Fact<BTreeMap<String, String>>,
@@ -23,7 +23,7 @@ pub struct Packages {
     pub dpkg_history: Fact<Vec<String>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Change {
     /// Seconds since 1970.
     pub epoch: i64,

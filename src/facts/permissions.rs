@@ -6,13 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fact;
+use super::alike::Alike;
 use super::listing::{self, FileKind, FileStat};
 use super::read::{Reader, clip};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Permissions {
     /// The fixed list of paths; `null` for one that does not exist.
-    pub paths: BTreeMap<String, Fact<FileStat>>,
+    pub paths: BTreeMap<Alike<String>, Fact<Alike<FileStat>>>,
     /// Paths that the probe's user may not look at.
     pub denied: Fact<Vec<String>>,
     /// Paths that somebody other than root owns. Of these three lists, "none" is known only if every path could be seen.
@@ -68,14 +69,16 @@ const NOT_ROOTS: [&str; 3] = ["/dev/kmsg", "/etc/resolv.conf", "/var/lib/etcd"];
 impl Permissions {
     pub(crate) fn parse(reader: Reader<'_>) -> Self {
         let listing = reader.text("stat");
-        let paths: BTreeMap<String, Fact<FileStat>> = match &listing {
-            Fact::Known(text) => listing::parse(text).map(|entry| (entry.path.to_owned(), entry.stat)).collect(),
+        let paths: BTreeMap<Alike<String>, Fact<Alike<FileStat>>> = match &listing {
+            Fact::Known(text) => {
+                listing::parse(text).map(|entry| (entry.path.into(), entry.stat.map(Alike::from))).collect()
+            }
             Fact::Absent | Fact::Unknown(_) => BTreeMap::new(),
         };
-        let named = |test: &dyn Fn(&str, &Fact<FileStat>) -> bool| {
+        let named = |test: &dyn Fn(&str, &Fact<Alike<FileStat>>) -> bool| {
             listing.as_ref().map(|_| {
                 let hit = paths.iter().filter(|(path, stat)| test(path, stat));
-                hit.map(|(path, _)| path.clone()).collect::<Vec<_>>()
+                hit.map(|(path, _)| String::clone(path)).collect::<Vec<_>>()
             })
         };
         let blind = paths.values().filter(|stat| stat.is_unknown()).count();
@@ -140,7 +143,7 @@ impl Permissions {
 
     /// One path of the fixed list.
     pub fn stat(&self, path: &str) -> Fact<&FileStat> {
-        self.paths.get(path).map_or_else(Fact::default, Fact::as_ref)
+        self.paths.get(path).map_or_else(Fact::default, |stat| stat.as_ref().map(|stat| &**stat))
     }
 
     /// Whether there is something of that name.

@@ -21,7 +21,7 @@ use cluster_info::{Info, ca_hashes};
 pub(crate) use cluster_info::cluster_of;
 pub(crate) use wanted::wanted;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Reach {
     pub api: ApiReach,
     /// What the kubelet on the node's loopback address says of itself.
@@ -35,7 +35,7 @@ pub struct Reach {
 }
 
 /// The endpoint that a join or the kubelet of this node goes to.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct ApiReach {
     /// As written.
     pub endpoint: Fact<String>,
@@ -84,7 +84,7 @@ pub struct ApiReach {
 }
 
 /// How a connection from the node began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tcp {
     Open,
@@ -101,7 +101,7 @@ pub enum Tcp {
 }
 
 /// A kubelet's word on itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     Ok,
@@ -111,7 +111,7 @@ pub enum Health {
     Refused,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Contact {
     pub tcp: Fact<Tcp>,
     pub ms: Fact<u64>,

@@ -108,7 +108,7 @@ pub(crate) fn read(section: &Section) -> Fact<&str> {
             if let Some(line) = section.text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
                 let _ = write!(reason, ": {}", clip(line, REASON_CHARS));
             }
-            Fact::Unknown(reason)
+            Fact::unknown(reason)
         }
     }
 }
@@ -209,7 +209,7 @@ fn key_line(line: &str) -> Option<(&str, Fact<&str>)> {
     }
     if let Some(why) = rest.strip_prefix('!') {
         let why = if why.is_empty() { "could not be read".to_owned() } else { clip(why, REASON_CHARS) };
-        return Some((key, Fact::Unknown(why)));
+        return Some((key, Fact::unknown(why)));
     }
     key.trim_end().strip_suffix('-').map(|key| (key, Fact::Absent))
 }

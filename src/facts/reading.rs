@@ -9,7 +9,7 @@ use super::network::Network;
 use super::read::{Reader, clip};
 use crate::record::{Record, Section, rc};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Reading {
     /// The inventory's name of the node.
     pub name: Fact<String>,

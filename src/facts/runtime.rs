@@ -14,7 +14,7 @@ use super::unit::{Unit, UnitState};
 use crate::record::rc;
 
 /// How containerd stands, in the words of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
     Running,
@@ -29,7 +29,7 @@ pub enum Service {
 }
 
 /// An image that could not be pulled because its registry could not be reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct PullFailure {
     pub image: Fact<String>,
     /// The last part of containerd's own words: `dial tcp 192.0.2.7:443: i/o timeout`.
@@ -75,7 +75,7 @@ pub(super) fn config_error(reader: Reader<'_>, parsed: &Fact<super::containerd::
     }
     match parsed {
         Fact::Known(_) | Fact::Absent => Fact::Absent,
-        Fact::Unknown(why) if why.starts_with("no valid TOML") => Fact::Known(why.clone()),
+        Fact::Unknown(why) if why.starts_with("no valid TOML") => Fact::Known(String::clone(why)),
         Fact::Unknown(why) => Fact::unknown(why.as_str()),
     }
 }

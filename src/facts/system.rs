@@ -9,7 +9,7 @@ use super::Fact;
 use super::kernel_log::{self, KernelTrouble};
 use super::read::{Reader, clip, number, percent};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct System {
     /// Seconds since boot.
     pub uptime: Fact<u64>,
@@ -66,7 +66,7 @@ pub struct System {
     pub shims: Fact<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct StuckProcess {
     pub pid: u32,
     pub name: String,
@@ -75,7 +75,7 @@ pub struct StuckProcess {
 }
 
 /// How often a kind of line occurred, and the last of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct LogFinding {
     pub count: u32,
     pub last: String,

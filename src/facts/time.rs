@@ -7,7 +7,7 @@ use super::Fact;
 use super::read::Reader;
 use crate::record::{ClockSample, Record};
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Time {
     /// The node's clock when it was greeted, in seconds since 1970.
     pub epoch: Fact<i64>,
@@ -29,7 +29,7 @@ pub struct Time {
 }
 
 /// How far a clock is off, in the words and figures that a check needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Clock {
     /// Whose clock it was held against: `the control plane's`, else `this machine's`.
     pub against: Fact<String>,

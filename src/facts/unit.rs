@@ -7,7 +7,7 @@ use super::Fact;
 use super::read::{Keys, Reader, flag, number};
 
 /// How a unit stands, from its load, active and sub state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnitState {
     NotFound,
@@ -23,7 +23,7 @@ pub enum UnitState {
 }
 
 /// One unit. Everything but `state` is absent when systemd does not know the unit.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Unit {
     pub state: Fact<UnitState>,
     pub running: Fact<bool>,
@@ -195,7 +195,7 @@ fn argv(text: &str) -> Fact<String> {
 }
 
 /// A running process.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Process {
     pub pid: Fact<u32>,
     /// Seconds since 1970.

@@ -8,7 +8,7 @@ use super::ipv4::{Net, ip};
 use super::read::Reader;
 
 /// The three tables of one node.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tables {
     /// Networks with a gateway, and whether they go through flannel.1.
     pub(crate) routes: Fact<Vec<(Net, bool)>>,

@@ -9,7 +9,7 @@ use super::read::{Reader, clip};
 use super::unit::Unit;
 
 /// One `kubelet.service.d/*.conf`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct DropIn {
     pub path: String,
     /// systemd has loaded it.
@@ -23,7 +23,7 @@ pub struct DropIn {
 }
 
 /// What became of the drop-in that kubeadm's package installs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropInState {
     Loaded,
@@ -35,7 +35,7 @@ pub enum DropInState {
 }
 
 /// A flag and the file that gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct ConfiguredFlag {
     /// Without dashes.
     pub flag: String,

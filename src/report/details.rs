@@ -155,7 +155,8 @@ fn mounts(facts: &NodeFacts, said: &mut Said) {
 }
 
 fn disk(facts: &NodeFacts, said: &mut Said) {
-    let [images, pods, var_lib] = [&facts.disk.images, &facts.disk.pods, &facts.disk.var_lib].map(figures);
+    let [images, pods, var_lib] =
+        [&facts.disk.images, &facts.disk.pods, &facts.disk.var_lib].map(|space| figures(space));
     if images == pods {
         said.text("images and pods", &images);
     } else {

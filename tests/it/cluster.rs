@@ -51,7 +51,7 @@ fn worker(name: &str, number: u8) -> NodeFacts {
     facts.network.default_interface = text("host0");
     let card = Interface { mac: known(format!("ea:37:c1:2f:71:{number:02x}")), ..Interface::default() };
     let bridge = Interface { mac: text("5e:11:7a:0c:22:91"), ..Interface::default() };
-    facts.network.interfaces = known([("host0".to_owned(), card), ("cni0".to_owned(), bridge)].into());
+    facts.network.interfaces = known([("host0".to_owned(), card.into()), ("cni0".to_owned(), bridge.into())].into());
     facts.network.addresses = known(vec![
         Address { interface: "host0".to_owned(), address: format!("10.77.0.{number}"), prefix: 24 },
         Address { interface: "docker0".to_owned(), address: "172.17.0.1".to_owned(), prefix: 16 },
@@ -114,7 +114,8 @@ fn run(workers: &[&str]) -> Run {
         cluster_info_ca_sha256: text("aa"),
         cluster_info_server: text("https://10.77.0.1:6443"),
         ..Api::default()
-    };
+    }
+    .into();
     run.insert("master".to_owned(), control);
     run
 }

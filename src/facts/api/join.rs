@@ -11,7 +11,7 @@ use crate::facts::blocks::blocks;
 use crate::facts::read::clip;
 
 /// Who leads, and when it last said so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Lease {
     pub holder: String,
     /// Seconds since 1970.

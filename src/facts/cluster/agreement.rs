@@ -55,7 +55,7 @@ impl<'a> FromIterator<&'a str> for Ballot<'a> {
 }
 
 /// A version that most siblings do not have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct VersionDrift {
     /// `1.28`
     pub own: String,

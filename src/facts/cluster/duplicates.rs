@@ -18,7 +18,7 @@ use crate::facts::{Fact, NodeFacts};
 const MOST_NAMES: usize = 5;
 
 /// What other nodes have as well; absent where nobody else has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Duplicates {
     /// Other names in the run of this very machine: same machine-id, boot, hostname and network card.
     pub listed_as: Fact<Shared>,
@@ -38,7 +38,7 @@ pub struct Duplicates {
 }
 
 /// A value and who else has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Shared {
     pub value: String,
     /// How many others have it.

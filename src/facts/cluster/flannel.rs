@@ -12,7 +12,7 @@ use crate::facts::Fact;
 use crate::facts::api::{Api, ApiNode, DaemonSet, Pod, Toleration};
 
 /// Why there is no pod of flannel's on a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlannelMissing {
     /// The cluster has no such node.

@@ -45,7 +45,7 @@ use matching::Matching;
 use pods::PodAddresses;
 
 /// The cluster as one run saw it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct ClusterView {
     /// The control-plane record whose API answers were used.
     pub source: Fact<String>,
@@ -62,7 +62,7 @@ pub struct ClusterView {
 }
 
 /// One node of the run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Member {
     /// Its Node object; absent when the API knows none.
     pub node: Fact<ApiNode>,
@@ -163,7 +163,7 @@ pub fn view(nodes: &Run) -> ClusterView {
     let exports = Exports::new(nodes);
     let cluster_dns =
         answering.map_or_else(|| of_api().map(|()| Vec::new()), |(_, facts)| facts.api.kubelet_cluster_dns.clone());
-    let overlay = Fleet::new(nodes, &api_nodes, answering.map(|(_, facts)| &facts.api));
+    let overlay = Fleet::new(nodes, &api_nodes, answering.map(|(_, facts)| &*facts.api));
 
     let members = nodes.iter().map(|(name, facts)| {
         let node = matching.node(name);

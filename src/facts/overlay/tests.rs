@@ -131,7 +131,7 @@ fn a_sound_node() {
 #[test]
 fn without_an_api_only_the_nodes_own_word_counts() {
     let blind = run().with(|run| {
-        run.one.api = Api::default();
+        run.one.api = Api::default().into();
         run.two.flannel.container_running = Fact::Known(false);
         run.two.flannel.log_error = text("pod cidr not assigned");
     });

@@ -15,7 +15,6 @@ use crate::diagnose::siblings::{self, Difference, Healthy, Peer};
 use crate::facts::api::Pod;
 use crate::facts::cluster::{ClusterView, FlannelMissing};
 use crate::names;
-use crate::record::Record;
 use crate::verdict::{Phase, Verdict};
 
 /// So many failing nodes are compared with the healthy ones. Where more fail, they fail alike.
@@ -100,7 +99,7 @@ pub struct NodeDifferences {
 
 impl ClusterReport {
     /// The nodes of one cluster; `None` when there are no two to compare.
-    pub fn of(view: &ClusterView, nodes: &[NodeReport], records: &[Record]) -> Option<Self> {
+    pub fn of(view: &ClusterView, nodes: &[NodeReport]) -> Option<Self> {
         let own = nodes.iter().filter(|node| view.members.contains_key(&node.name));
         let read = own.filter_map(|node| Some((node, node.facts.as_ref()?)));
         let peers: Vec<Peer<'_>> = read
@@ -119,7 +118,7 @@ impl ClusterReport {
             source: view.source.known().cloned(),
             version: view.version.known().cloned(),
             versions: matrix::matrix(&peers),
-            configurations: outliers::configurations(&peers, records),
+            configurations: outliers::configurations(&peers),
             duplicates: duplicates::duplicates(&peers),
             flannel: flannel(view, &peers, nodes),
             inventory: inventory(view, nodes),

@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Subject;
-use crate::facts::certs::Cert;
 use crate::facts::disk::Space;
 use crate::facts::{Fact, NodeFacts};
 use crate::upgrade::policy::OtherKernels;
@@ -81,7 +80,7 @@ fn first_to_end(own: &NodeFacts) -> Fact<(String, i64)> {
             let now = first.saturating_sub(*left);
             let counted = list.iter().filter(|cert| cert.path != SELF_SIGNED);
             let first = counted.min_by_key(|cert| cert.not_after);
-            Fact::from_option(first.map(|cert: &Cert| (cert.path.clone(), cert.not_after.saturating_sub(now))))
+            Fact::from_option(first.map(|cert| (cert.path.clone(), cert.not_after.saturating_sub(now))))
         })
     })
 }

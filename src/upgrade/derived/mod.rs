@@ -52,7 +52,8 @@ pub fn measure(target: Target, facts: &mut BTreeMap<String, NodeFacts>, view: &C
     let unmatched = Member::default();
     for (name, own) in facts {
         let member = view.members.get(name).unwrap_or(&unmatched);
-        own.upgrade = Some(Upgrade::of(&Subject { target, policy, own, member, view, answers: &of_cluster }));
+        let upgrade = Upgrade::of(&Subject { target, policy, own, member, view, answers: &of_cluster });
+        own.upgrade = Some(Box::new(upgrade));
     }
 }
 

@@ -3,6 +3,7 @@
 use seaworthy::change::plan::Undo;
 use seaworthy::facts::Fact;
 use seaworthy::facts::cluster::FlannelMissing;
+use seaworthy::facts::mounts::Mount;
 
 use super::*;
 
@@ -253,8 +254,8 @@ fn a_directory_that_containerd_watches_and_a_plain_file() {
     assert_eq!(lying(TARGET, file("{}")), ["machine"], "it came since the node was read");
     let read_only = after(|judged| {
         let Fact::Known(mounts) = &mut judged.facts().mounts.list else { panic!() };
-        let root = mounts.iter().find(|mount| mount.mount_point == "/").unwrap().clone();
-        mounts.push(seaworthy::facts::mounts::Mount { mount_point: "/etc/cni".to_owned(), read_only: true, ..root });
+        let root = Mount::clone(mounts.iter().find(|mount| mount.mount_point == "/").unwrap());
+        mounts.push(Mount { mount_point: "/etc/cni".to_owned(), read_only: true, ..root }.into());
     });
     assert_eq!(read_only, ["mounts/read-only"]);
     assert_eq!(after(|judged| judged.facts().cni.files = Fact::unknown("x")), ["cni/file-ahead?"]);

@@ -23,8 +23,8 @@ fn after(change: impl FnOnce(&mut Judged)) -> Vec<String> {
 
 fn mount(judged: &mut Judged, point: &str) {
     let Fact::Known(mounts) = &mut judged.facts().mounts.list else { panic!() };
-    let root = mounts.iter().find(|mount| mount.mount_point == "/").unwrap().clone();
-    mounts.push(Mount { mount_point: point.to_owned(), source: "nas:/x".to_owned(), ..root });
+    let root = Mount::clone(mounts.iter().find(|mount| mount.mount_point == "/").unwrap());
+    mounts.push(Mount { mount_point: point.to_owned(), source: "nas:/x".to_owned(), ..root }.into());
 }
 
 #[test]

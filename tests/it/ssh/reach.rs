@@ -121,7 +121,7 @@ fn facts(capture: ReachCapture) -> Reach {
     let saved = serde_json::to_string(&record).unwrap();
     let replayed: Record = serde_json::from_str(&saved).unwrap();
     assert_eq!(replayed, record);
-    seaworthy::facts::parse(&replayed).reach
+    Reach::clone(&seaworthy::facts::parse(&replayed).reach)
 }
 
 fn inventory(endpoint: &str) -> Option<Candidate> {

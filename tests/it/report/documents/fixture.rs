@@ -104,8 +104,8 @@ pub(super) fn storagenode() -> NodeReport {
     facts.time.skew_ms = Fact::Known(-51);
     facts.disk.images.used_percent = Fact::Known(93);
     facts.nfs.hung = Fact::Known(vec!["/mnt".to_owned()]);
-    facts.certs.list =
-        Fact::Known(vec![cert("/etc/kubernetes/pki/ca.crt", 2_000), cert("/etc/kubernetes/pki/ca.crt", 1_000)]);
+    let certs = [2_000, 1_000].map(|not_after| cert("/etc/kubernetes/pki/ca.crt", not_after).into());
+    facts.certs.list = Fact::Known(certs.to_vec());
     node.facts = Some(facts);
     node
 }
