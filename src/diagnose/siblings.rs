@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::facts::NodeFacts;
+use crate::facts::alike::Alike;
 use crate::facts::cluster::Member;
 use crate::facts::cluster::agreement::Kin;
 use crate::text;
@@ -101,7 +102,7 @@ impl Healthy {
 /// What separates a node from its healthy siblings, the clearest first; nothing when there are too few of them.
 pub fn compare(facts: &NodeFacts, healthy: &Healthy) -> Vec<Difference> {
     let Some(profile) = healthy.siblings_of(facts) else { return Vec::new() };
-    let Ok(document) = serde_json::to_value(facts) else { return Vec::new() };
+    let Some(document) = document(facts) else { return Vec::new() };
     let mut found = Vec::new();
     profile.differences(&document, String::new(), profile.nodes, &mut found);
     found.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.difference.path.cmp(&b.difference.path)));
@@ -113,6 +114,14 @@ pub fn compare(facts: &NodeFacts, healthy: &Healthy) -> Vec<Difference> {
     });
     found.truncate(MOST);
     found.into_iter().map(|found| found.difference).collect()
+}
+
+/// The facts that nodes are compared by. What an API says of ten thousand nodes is never made a document of.
+fn document(facts: &NodeFacts) -> Option<Value> {
+    let own = NodeFacts { api: Alike::default(), configuration: Alike::default(), ..facts.clone() };
+    let mut document = serde_json::to_value(&own).ok()?;
+    document.as_object_mut()?.retain(|area, _| !LEFT_OUT.contains(&area.as_str()));
+    Some(document)
 }
 
 struct Found {
@@ -176,7 +185,7 @@ impl Profile {
         // Evenly over the run, as neighbours may be of one batch of hardware.
         let step = nodes.len().div_ceil(SAMPLE).max(1);
         for node in nodes.iter().step_by(step) {
-            if let Ok(document) = serde_json::to_value(node.facts) {
+            if let Some(document) = document(node.facts) {
                 profile.nodes += 1;
                 profile.add(&document);
             }
@@ -206,7 +215,7 @@ impl Profile {
     /// `nodes`: how many healthy nodes have what this is a part of.
     fn differences(&self, own: &Value, path: String, nodes: usize, found: &mut Vec<Found>) {
         let name = path.rsplit('.').next().unwrap_or_default();
-        if LEFT_OUT.contains(&path.as_str()) || (TIMES.contains(&name) && own.is_number()) {
+        if TIMES.contains(&name) && own.is_number() {
             return;
         }
         match Leaf::of(own) {
