@@ -51,7 +51,7 @@ async fn a_join_makes_a_token_proves_the_api_and_deletes_the_token() {
         .collect();
     assert_eq!(stages, ["token", "proven", "started", "waiting", "waiting"]);
     assert!(stage.worker().get("/etc/kubernetes/kubelet.conf").is_some());
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_node_that_gets_no_configuration_has_joined_and_says_what_it_waits_for
     assert!(why.starts_with("the node has joined, and it got no CNI configuration"), "{why}");
     assert!(next.contains("seaworthy flannel push"), "{next}");
     assert!(stage.worker().get("/etc/kubernetes/kubelet.conf").is_some(), "it stays joined");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_node_whose_configuration_comes_is_followed_until_it_is_ready() {
     let (outcome, told) = stage.go_until(Until::NodeReady, &[], What::Run, &stage.join(), NOTHING).await;
     let Outcome::Done { evidence } = &outcome else { panic!("{outcome:?}") };
     assert!(evidence.contains(&"the Node w1 is Ready".to_owned()), "{evidence:?}");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -87,11 +87,11 @@ async fn what_nobody_could_look_at_is_refused_unless_it_is_accepted() {
     let Outcome::Refused { why, next } = &outcome else { panic!("{outcome:?}") };
     assert!(why.contains("is not known") && next.contains("--accept-unknown join/api-unreachable"), "{why}\n{next}");
     assert_eq!(stage.calls("w1", "kubeadm"), Vec::<String>::new());
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
     let accepted = ["join/api-unreachable".to_owned()];
     let (outcome, told) = stage.go_until(Until::NodeObject, &accepted, What::Run, &join, NOTHING).await;
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 /// A process that looks like the kubelet of a unit.
@@ -132,7 +132,7 @@ async fn a_standalone_kubelet_is_noticed_while_kubeadm_still_waits() {
     assert!(told.contains(&Progress::Reached(Phase::TlsBootstrap)), "{told:?}");
     assert_eq!(stage.calls("w1", "kubeadm join").len(), 1, "it does not pass by itself");
     stage.assert_as_before(&before);
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_kubelet_with_its_kubeconfig_is_waited_for() {
         fs::remove_file(&hold).unwrap();
     });
     assert!(matches!(outcome.0, Outcome::Done { .. }), "{outcome:?}");
-    stage.assert_clean(&outcome);
+    stage.assert_clean(&outcome).await;
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_denied_certificate_is_noticed_at_once() {
     let (why, _) = failed(&outcome);
     assert!(why.contains("denied the kubelet's request"), "{why}");
     stage.assert_as_before(&before);
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn an_api_that_would_refuse_the_join_is_seen_before_anything_is_touched() 
         assert_eq!(stage.calls("w1", "kubeadm"), Vec::<String>::new());
         assert_eq!(stage.calls("w1", "systemctl stop"), Vec::<String>::new());
         assert_eq!(stage.files(), before);
-        stage.assert_clean(&(outcome, told));
+        stage.assert_clean(&(outcome, told)).await;
     }
 }
 
@@ -201,7 +201,7 @@ async fn an_api_that_the_node_cannot_reach_is_seen_before_anything_is_touched() 
     let (outcome, told) = stage.go(What::Run, &join, NOTHING).await;
     assert!(failed(&outcome).0.contains("cannot reach the API at 10.20.1.99:6443"), "{outcome:?}");
     assert_eq!(stage.calls("w1", "kubeadm"), Vec::<String>::new());
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -213,14 +213,14 @@ async fn where_sshd_does_not_forward_the_nodes_own_programs_prove_the_api() {
         }
         let (outcome, told) = stage.go(What::Run, &stage.join(), NOTHING).await;
         assert!(matches!(outcome, Outcome::Done { .. }), "{program}: {outcome:?}");
-        stage.assert_clean(&(outcome, told));
+        stage.assert_clean(&(outcome, told)).await;
     }
     let stage = stage();
     stage.api.only_by(stage.worker(), &[]);
     let (outcome, told) = stage.go(What::Run, &stage.join(), NOTHING).await;
     let Outcome::Refused { why, .. } = &outcome else { panic!("{outcome:?}") };
     assert!(why.contains("neither curl nor openssl"), "{why}");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn a_control_plane_that_makes_no_token_refuses() {
     let outcome = stage.run().await;
     let Outcome::Refused { why, next } = &outcome else { panic!("{outcome:?}") };
     assert!(why.contains("the API server does not answer") && next.contains("kube-apiserver"), "{why}\n{next}");
-    stage.assert_clean(&outcome);
+    stage.assert_clean(&outcome).await;
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn another_ca_than_the_plans_refuses() {
     let join = Join { ca_pins: vec![format!("sha256:{}", "0".repeat(64))], ..stage.join() };
     let (outcome, told) = stage.go(What::Run, &join, NOTHING).await;
     assert!(matches!(&outcome, Outcome::Refused { why, .. } if why.contains("not the one of the plan")), "{outcome:?}");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn a_failed_attempt_is_put_back_exactly() {
     assert!(failed(&outcome).0.contains("never bootstrapped"), "{outcome:?}");
     stage.assert_as_before(&before);
     assert!(!worker.path("/var/lib/seaworthy").exists(), "nothing is kept any more");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn only_what_passes_by_itself_is_tried_again_and_with_another_token() {
     assert_eq!(stage.api.tokens().len(), 2);
     assert_eq!(stage.calls("w1", "kubeadm"), vec!["kubeadm join --config config.yaml --v=5"; 2], "no reset in between");
     assert!(told.contains(&Progress::Retrying { attempt: 2, after: Duration::ZERO }));
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn the_same_failure_twice_is_the_end() {
         assert!(evidence.last().unwrap().starts_with("not tried again"), "{evidence:?}");
         assert_eq!(stage.calls("w1", "kubeadm join").len(), attempts, "{fails}");
         stage.assert_as_before(&before);
-        stage.assert_clean(&outcome);
+        stage.assert_clean(&outcome).await;
     }
 }
 
@@ -313,7 +313,7 @@ async fn a_lost_connection_finds_its_join_again() {
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     assert!(told.contains(&Progress::ConnectionLost));
     assert_eq!(stage.calls("w1", "kubeadm join").len(), 1);
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -334,5 +334,5 @@ async fn a_node_that_reboots_in_mid_join_is_put_back() {
         files
     };
     assert_eq!(without_boot_id(stage.files()), without_boot_id(before));
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }

@@ -33,7 +33,7 @@ async fn a_join_that_nobody_watched_is_found_and_brought_to_its_end() {
     fs::remove_file(stage.worker().path("/hold/kubeadm-join")).unwrap();
     let (outcome, told) = stage.go(What::Settle, &stage.join(), NOTHING).await;
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_join_that_a_reboot_ended_is_put_back_when_it_is_settled() {
     assert_eq!(outcome, Outcome::Skipped { why: "as before []".to_owned() });
     let after = stage.files().into_iter().filter(|(path, _)| !path.ends_with("boot_id")).collect::<BTreeMap<_, _>>();
     assert_eq!(after, before);
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_join_that_a_reboot_ended_goes_on_with_another_attempt() {
     let (outcome, told) = stage.go(What::Resume, &stage.join(), NOTHING).await;
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     assert_eq!(stage.api.tokens().len(), 2);
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_join_that_came_as_far_as_its_identity_is_done_after_a_reboot() {
     let (outcome, told) = stage.go(What::Settle, &stage.join(), NOTHING).await;
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     assert_eq!(stage.worker().get("/etc/kubernetes/bootstrap-kubelet.conf"), None, "it has the token in it");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_join_is_taken_back_unless_pods_would_be_lost() {
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     stage.assert_as_before(&before);
     assert!(!stage.fleet.shared("nodes").join("w1").exists(), "its Node object is gone");
-    stage.assert_clean(&(outcome, told));
+    stage.assert_clean(&(outcome, told)).await;
     let (again, _) = stage.go(What::Unjoin, &stage.join(), NOTHING).await;
     assert!(matches!(again, Outcome::Done { .. }), "{again:?}");
 }
