@@ -124,7 +124,7 @@ fn faults_of_kernel_and_packet_filters() {
             (
                 "kube-proxy wrote nothing",
                 &[
-                    Add("process", "kube-proxy", "pid=7\nstate=S\nstart=1757446000\n"),
+                    Add("process", "kube-proxy", "pid=7\nstate=S\nstart=1757446000\narg=kube-proxy\n"),
                     Text(
                         "firewall",
                         "",
