@@ -1,7 +1,7 @@
 //! Many hosts at once: bounded width, one deadline for all, and an answer for every host, whatever happens.
 //!
 //! Knows nothing of SSH: the work on one item is a future. A worker that hangs costs its own place until it is stopped;
-//! one that panics costs its own answer. How wide it is when nobody said is [`pace`]'s rule over what `meter` measures.
+//! one that panics costs its own answer. How wide it is when nobody said is `pace`'s rule over what `meter` measures.
 
 mod meter;
 mod pace;

@@ -1,7 +1,8 @@
 //! Each part of a node's configuration as sorted lines without what is the node's own, so that nodes can be compared.
 //!
-//! Nodes are compared by a hash of each part; the lines behind it are in memory once for all that have them. What is in force counts, not what was written: `containerd config dump`, the running kubelet's flags, live sysctls. A part
-//! that was not read, or is not there, is not compared.
+//! Nodes are compared by a hash of each part; the lines behind it are in memory once for all that have them. What is in force
+//! counts, not what was written: `containerd config dump`, the running kubelet's flags, live sysctls. A part that was not read, or
+//! is not there, is not compared.
 
 use std::collections::BTreeMap;
 

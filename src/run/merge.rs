@@ -1,8 +1,8 @@
 //! One run made of the runs of all shards: the same hosts in the same order with the same records as one run over all of them.
 //!
 //! Judging is not done here, and no record is read before it is known from where each host's is taken: [`Merged::load_as`] then
-//! reads them one by one as [`load_as`](super::load_as) does those of one run. What truly differs from one run over all hosts is the id, which is new, and the time: the merged run began when the first
-//! shard did and ended when the last one did.
+//! reads them one by one as [`load_as`](super::load_as) does those of one run. What truly differs from one run over all hosts is
+//! the id, which is new, and the time: the merged run began when the first shard did and ended when the last one did.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
