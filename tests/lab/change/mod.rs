@@ -157,9 +157,27 @@ fn go_on(lab: &Lab, run: &Running, words: &[&str]) -> Changed {
 }
 
 /// A change from its start to its end, while the tests that measure time wait.
+/// Once more where this machine was too slow: it runs a whole cluster beside the test.
 fn change(lab: &Lab, words: &[&str]) -> Changed {
     let _busy = busy();
-    start(lab, words).end()
+    let mut tries = (0..6).map(|_| start(lab, words).end());
+    let mut changed = tries.next().unwrap();
+    while is_too_slow(&changed)
+        && let Some(again) = tries.next()
+    {
+        changed = again;
+    }
+    changed
+}
+
+/// The API server did not answer the plan in time, on its own node.
+fn is_too_slow(changed: &Changed) -> bool {
+    let Some(nodes) = changed.document["nodes"].as_array() else { return false };
+    let mut refusals = nodes.iter().filter_map(|node| node["decision"]["refusals"].as_array()).flatten();
+    refusals.any(|refusal| {
+        refusal["guard"] == "control-plane/api-down"
+            && refusal["reason"].as_str().is_some_and(|why| why.contains("did not answer in"))
+    })
 }
 
 impl Running {
