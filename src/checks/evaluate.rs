@@ -28,9 +28,8 @@ impl Checks {
     /// known, where asking each check what it lacks costs more than all else.
     pub fn evaluate_known(&self, subject: &Subject<'_>, wanted: impl Fn(&Check) -> bool) -> Vec<Finding> {
         let mut findings = self.on(subject, |node, check| match wanted(check).then(|| node.outcome(check))? {
-            Outcome::Told(finding) => Some(*finding),
-            Outcome::Quiet(verdict) => Some(finding(check, verdict, String::new(), Vec::new())),
             Outcome::Open => None,
+            outcome => Some(node.told(check, outcome)),
         });
         findings.retain(|finding| finding.verdict != Verdict::Unknown);
         findings
@@ -39,12 +38,11 @@ impl Checks {
     /// The same without those that pass or do not apply, of which `quiet` is told: they are two hundred on every node.
     pub fn evaluate_loud(&self, subject: &Subject<'_>, mut quiet: impl FnMut(&Check, Verdict)) -> Vec<Finding> {
         self.on(subject, |node, check| match node.outcome(check) {
-            Outcome::Told(finding) => Some(*finding),
-            Outcome::Open => Some(node.unknown(check)),
             Outcome::Quiet(verdict) => {
                 quiet(check, verdict);
                 None
             }
+            outcome => Some(node.told(check, outcome)),
         })
     }
 
@@ -114,7 +112,11 @@ pub(super) struct Node<'a, D> {
 impl<D: Serialize> Node<'_, D> {
     /// One check about the node.
     pub(super) fn judge(&self, check: &Check) -> Finding {
-        match self.outcome(check) {
+        self.told(check, self.outcome(check))
+    }
+
+    fn told(&self, check: &Check, outcome: Outcome) -> Finding {
+        match outcome {
             Outcome::Told(finding) => *finding,
             Outcome::Quiet(verdict) => finding(check, verdict, String::new(), Vec::new()),
             Outcome::Open => self.unknown(check),

@@ -204,13 +204,7 @@ fn every_shell_sends_everything_and_they_agree() {
 fn every_awk_says_the_same() {
     let mut reference: Option<(&str, Vec<(String, String)>)> = None;
     for awk in ["mawk", "gawk", "original-awk", "busybox"] {
-        let Some(program) = tool(awk) else {
-            eprintln!("skipped, not installed: {awk}");
-            continue;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let applet = if awk == "busybox" { "awk" } else { "" };
-        stub(dir.path(), "awk", &format!("exec {} {applet} \"$@\"", program.display()));
+        let Some(dir) = directory_with_awk(awk) else { continue };
         let path = Some(format!("{}:{USUAL_PATH}", dir.path().display()));
         let capture = sweep(&[shells()[0][0], "-s"], &ScriptOptions { path, ..quick_options() });
         assert_complete(&capture, awk);
@@ -339,6 +333,18 @@ fn stub(dir: &Path, name: &str, script: &str) {
     let path = dir.join(name);
     std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A directory in which `awk` is that program; says so when it is not installed.
+fn directory_with_awk(awk: &str) -> Option<tempfile::TempDir> {
+    let Some(program) = tool(awk) else {
+        eprintln!("skipped, not installed: {awk}");
+        return None;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let applet = if awk == "busybox" { "awk" } else { "" };
+    stub(dir.path(), "awk", &format!("exec {} {applet} \"$@\"", program.display()));
+    Some(dir)
 }
 
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

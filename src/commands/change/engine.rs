@@ -85,16 +85,11 @@ pub(super) async fn try_forbidden(
         let name = node.record.name.clone();
         let Some(host) = fleet.hosts.iter().find(|host| host.target.name == name) else { return };
         let Some(reach) = node.record.reach.clone() else { return };
-        let saved = |reach: &ReachCapture| {
-            let saved =
-                writer.map_or(Ok(()), |writer| writer.amend(&name, |record| record.reach = Some(reach.clone())));
-            saved.map_err(|error| error.to_string())
-        };
         let tried = try_by_tools(&fleet.collector, host, reach).await;
         let kept = tried.and_then(|reach| {
-            let saved = saved(&reach);
+            let saved = writer.map(|writer| writer.amend(&name, |record| record.reach = Some(reach.clone())));
             node.set_reach(reach);
-            saved
+            saved.transpose().map_err(|error| error.to_string())
         });
         if let Err(why) = kept {
             fleet.collector.events.send(Event::Warning(format!("{name}: {why}")));

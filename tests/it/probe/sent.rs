@@ -26,13 +26,7 @@ fn start(script: &str, stdout: Stdio) -> std::process::Child {
 /// Runs the script with each awk but mawk, which takes its input in blocks and so is always a block behind.
 fn with_each_awk(stub_more: impl Fn(&Path), test: impl Fn(&str, &Nonce, &str)) {
     for awk in ["gawk", "original-awk", "busybox"] {
-        let Some(program) = tool(awk) else {
-            eprintln!("skipped, not installed: {awk}");
-            continue;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let applet = if awk == "busybox" { "awk" } else { "" };
-        stub(dir.path(), "awk", &format!("exec {} {applet} \"$@\"", program.display()));
+        let Some(dir) = directory_with_awk(awk) else { continue };
         stub_more(dir.path());
         let path = Some(format!("{}:{USUAL_PATH}", dir.path().display()));
         let nonce = Nonce::random();

@@ -6,9 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::{Changed, Legal, Running, fleet, go_on, legal, pushed, start, take};
+use super::{Legal, Running, fleet, go_on, legal, pushed, start, take};
 use crate::harness::{Lab, busy, eventually};
 
 /// As short as a join can be told: the moments of the longer ones are the same.
@@ -116,7 +114,7 @@ fn hit(lab: &Lab, node: &str, playbook: &str, blow: Blow, moment: Moment, forwar
             break run;
         }
         let whole = run.end();
-        if tries < 6 && is_too_slow(&whole, node) {
+        if tries < 6 && whole.was_too_slow() {
             continue;
         }
         // Only a run that went well has come to all its moments.
@@ -142,12 +140,6 @@ fn hit(lab: &Lab, node: &str, playbook: &str, blow: Blow, moment: Moment, forwar
 fn has_failed(run: &Running) -> bool {
     let ended = run.journal().into_iter().rev().find(|line| line["event"] == "node-ended");
     ended.is_some_and(|line| line["outcome"]["outcome"] == "failed")
-}
-
-/// Nothing was begun, because something did not answer in time: this machine runs a whole cluster beside the test.
-fn is_too_slow(whole: &Changed, node: &str) -> bool {
-    let slow = |refusal: &Value| refusal["unknown"] == true || refusal["guard"] == "control-plane/api-down";
-    whole.decision(node)["refusals"].as_array().is_some_and(|all| !all.is_empty() && all.iter().all(slow))
 }
 
 /// How a run that was hit ended.
