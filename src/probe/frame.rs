@@ -3,7 +3,10 @@
 //! Pure and total: whatever the bytes are, the result is a capture or a typed reason why there is none, and it is never
 //! larger than the limits allow. What a section's text means is not known here.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+use memchr::memmem;
 
 use crate::record::{Capture, Section};
 
@@ -97,10 +100,48 @@ impl<'a> Marker<'a> {
     }
 }
 
-/// Whether an unfinished line may be the beginning of one of this run's markers.
-fn is_half_marker(line: &str, nonce: &Nonce) -> bool {
-    let head = format!("@@{} ", nonce.as_str());
-    line.starts_with(&head) || head.starts_with(line)
+/// What every marker of a run begins with, at the start of a line.
+fn head(nonce: &Nonce) -> String {
+    format!("@@{} ", nonce.as_str())
+}
+
+/// The markers of an answer and the text between them. What lies between two markers is looked at as a whole: an answer has a
+/// thousand lines and a hundred markers.
+struct Markers<'a> {
+    /// Begins at the start of a line.
+    rest: &'a str,
+    /// Finds [`head`].
+    finder: memmem::Finder<'a>,
+    nonce: &'a Nonce,
+}
+
+struct Found<'a> {
+    /// The whole lines before it.
+    before: &'a str,
+    /// Its own, without the newline.
+    line: &'a str,
+    marker: Marker<'a>,
+}
+
+impl<'a> Markers<'a> {
+    /// The next marker whose line is whole, and may end with the CR of a terminal in between.
+    fn next(&mut self, crlf: bool) -> Option<Found<'a>> {
+        let mut from = 0;
+        loop {
+            let start = from + self.finder.find(self.rest.as_bytes().get(from..)?)?;
+            from = start + 1;
+            let (before, rest) = self.rest.split_at(start);
+            if !(before.is_empty() || before.ends_with('\n')) {
+                continue;
+            }
+            let (line, rest) = rest.split_once('\n')?;
+            let bare = if crlf { line.strip_suffix('\r').unwrap_or(line) } else { line };
+            if let Some(marker) = Marker::of(bare, self.nonce) {
+                self.rest = rest;
+                return Some(Found { before, line, marker });
+            }
+        }
+    }
 }
 
 fn is_id(id: &str) -> bool {
@@ -170,17 +211,22 @@ pub fn greeting(bytes: &[u8], nonce: &Nonce) -> Option<Result<Greeting, FrameErr
 pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Result<Capture, FrameError> {
     let text = String::from_utf8_lossy(stdout);
     let mut capture = Capture { stderr: lossy_head(stderr, limits.stderr), ..Capture::default() };
-    let mut lines = text.split_inclusive('\n');
+    let head = head(nonce);
+    let mut markers = Markers { rest: &text, finder: memmem::Finder::new(&head), nonce };
 
     let mut noise = Kept::new(limits.noise);
     let (fields, crlf) = loop {
-        let Some(line) = lines.next() else { return Err(no_greeting(&text)) };
-        if let Some(bare) = line.strip_suffix('\n')
-            && let Some(Marker::Hello(fields)) = Marker::of(bare.strip_suffix('\r').unwrap_or(bare), nonce)
-        {
-            break (fields, bare.ends_with('\r'));
+        let Some(found) = markers.next(true) else {
+            return Err(no_greeting(&text));
+        };
+        noise.push(found.before);
+        match found.marker {
+            Marker::Hello(fields) => break (fields, found.line.ends_with('\r')),
+            Marker::Begin { .. } | Marker::Cut | Marker::Bye => {
+                noise.push(found.line);
+                noise.push("\n");
+            }
         }
-        noise.push(line);
     };
     let greeting = parse_greeting(fields)?;
     // The newline before the greeting is the script's own.
@@ -194,21 +240,12 @@ pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Re
     let mut open: Option<Open> = None;
     let mut total = 0;
     let mut dropped = false;
-    for line in lines {
-        let Some(mut bare) = line.strip_suffix('\n') else {
-            // The stream ended inside this line. Half a marker is neither a marker nor text.
-            if let Some(open) = &mut open
-                && !is_half_marker(line, nonce)
-            {
-                open.line(line);
-            }
-            break;
-        };
-        if crlf {
-            bare = bare.strip_suffix('\r').unwrap_or(bare);
+    while let Some(found) = markers.next(crlf) {
+        if let Some(open) = &mut open {
+            open.lines(found.before, crlf);
         }
-        match Marker::of(bare, nonce) {
-            Some(Marker::Begin { id, rc, ms, arg }) => {
+        match found.marker {
+            Marker::Begin { id, rc, ms, arg } => {
                 close(&mut open, &mut capture, &mut total);
                 if capture.sections.len() >= limits.sections {
                     dropped = true;
@@ -223,29 +260,29 @@ pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Re
                     truncated: false,
                     text: String::new(),
                 };
-                open = Some(Open { section, kept: Kept::new(room), lines: 0 });
+                open = Some(Open { section, kept: Kept::new(room), empty: true });
             }
-            Some(Marker::Cut) => {
+            Marker::Cut => {
                 if let Some(open) = &mut open {
                     open.section.truncated = true;
                 }
             }
-            Some(Marker::Bye) => {
+            Marker::Bye => {
                 close(&mut open, &mut capture, &mut total);
                 capture.complete = true;
                 break;
             }
             // A second greeting is nothing to act on, and not a section's text either.
-            Some(Marker::Hello(_)) => {}
-            None => {
-                if let Some(open) = &mut open {
-                    open.line(bare);
-                }
-            }
+            Marker::Hello(_) => {}
         }
     }
     if let Some(open) = &mut open {
-        // The stream ended inside it: its last line may be half a line.
+        // The stream ended inside it: its last line may be half a line. Half a marker is neither a marker nor text.
+        let (whole, half) = markers.rest.split_at(markers.rest.rfind('\n').map_or(0, |end| end + 1));
+        open.lines(whole, crlf);
+        if !half.is_empty() && !(half.starts_with(&head) || head.starts_with(half)) {
+            open.lines(half, false);
+        }
         open.section.truncated = true;
     }
     close(&mut open, &mut capture, &mut total);
@@ -259,17 +296,22 @@ pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Re
 struct Open {
     section: Section,
     kept: Kept,
-    lines: usize,
+    /// No line has come, not even one with nothing in it.
+    empty: bool,
 }
 
 impl Open {
-    fn line(&mut self, line: &str) {
+    fn lines(&mut self, lines: &str, crlf: bool) {
+        if lines.is_empty() {
+            return;
+        }
         // The newline before a marker is not part of the text, so newlines stand between lines only.
-        if self.lines > 0 {
+        if !self.empty {
             self.kept.push("\n");
         }
-        self.lines += 1;
-        self.kept.push(line);
+        self.empty = false;
+        let lines = if crlf { Cow::Owned(lines.replace("\r\n", "\n")) } else { Cow::Borrowed(lines) };
+        self.kept.push(lines.strip_suffix('\n').unwrap_or(&lines));
     }
 }
 
