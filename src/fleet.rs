@@ -185,7 +185,7 @@ fn changed(checks: &Checks) -> Vec<ChangedCheck> {
     let changed = checks.all().iter().filter_map(|check| {
         let change = check.change.as_ref()?;
         Some(ChangedCheck {
-            id: check.id.clone(),
+            id: check.id.to_string(),
             disabled: change.disabled,
             severity_was: change.severity_was,
             severity: check.severity,

@@ -164,7 +164,7 @@ impl<'a> View<'a> {
         for _ in 0..LONGEST_CHAIN {
             let Some(cause) = root.explained_by.as_deref() else { break };
             let here = self.finding(cause).filter(|finding| finding.is_fault());
-            let wide = || self.faults_of_control_planes().find(|(_, fault)| fault.id == cause);
+            let wide = || self.faults_of_control_planes().find(|(_, fault)| fault.id == *cause);
             match here.or_else(|| wide().map(|(_, fault)| fault)) {
                 Some(next) => root = next,
                 None => break,

@@ -116,7 +116,7 @@ fn link(edge: &Edge) -> String {
 fn edge(edge: &Edge) -> String {
     match edge.guard() {
         Some(when) => format!("{}, when {when}", edge.id),
-        None => edge.id.clone(),
+        None => edge.id.to_string(),
     }
 }
 

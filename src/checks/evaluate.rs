@@ -194,7 +194,7 @@ impl<D: Serialize> Node<'_, D> {
         let mut lacking: Vec<Lack> = Vec::new();
         for path in paths.filter(|path| path.contains('.') && !known(path)) {
             let Some(why) = value_at(self.document, path).and_then(unknown) else { continue };
-            let lack = Lack { path: path.clone(), why };
+            let lack = Lack { path: path.clone(), why: why.into() };
             if !lacking.contains(&lack) {
                 lacking.push(lack);
             }
@@ -217,7 +217,7 @@ fn finding(check: &Check, verdict: Verdict, message: String, evidence: Vec<Evide
         verdict,
         severity: check.severity,
         title: check.title.clone(),
-        message,
+        message: message.into(),
         cell: String::new(),
         evidence,
         lacks: Vec::new(),
@@ -241,7 +241,7 @@ fn why_unknown(lacking: &[Lack]) -> String {
     // What one reason hides is named together.
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for Lack { path, why } in lacking {
-        match reasons.iter_mut().find(|(known, _)| known == why) {
+        match reasons.iter_mut().find(|(known, _)| *known == why.as_str()) {
             Some((_, paths)) => paths.push(path),
             None => reasons.push((why, vec![path])),
         }

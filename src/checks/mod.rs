@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::facts::NodeFacts;
+use crate::facts::alike::Alike;
 use crate::facts::cluster::Member;
 use crate::failure::Failure;
 use crate::target::Role;
@@ -100,9 +101,9 @@ pub struct Remedy {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceOf {
-    pub label: String,
+    pub label: Alike<String>,
     /// `kubelet.standalone`
-    pub path: String,
+    pub path: Alike<String>,
 }
 
 /// Facts, laid over a document in which every fact is present and empty, with which a check must fail and pass.
@@ -128,12 +129,12 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Check {
     /// `kubelet/drop-in-missing`
-    pub id: String,
+    pub id: Alike<String>,
     pub file: String,
     pub line: usize,
     pub severity: Severity,
     /// A few words.
-    pub title: String,
+    pub title: Alike<String>,
     /// What is wrong when it fails: a fragment, with facts in it.
     message: Message,
     /// The table's words for it, shorter than 20 letters.
@@ -212,7 +213,7 @@ pub struct Expressions<'c> {
 /// From a cause to what it brings about.
 #[derive(Debug)]
 pub struct Edge {
-    pub id: String,
+    pub id: Alike<String>,
     /// What has to hold on the node of the symptom.
     when: Option<Expression>,
 }
@@ -242,14 +243,14 @@ struct Expression {
     /// The same with slots in place of paths: what is evaluated.
     bound: Bound,
     /// Paths of the facts that it names.
-    paths: Vec<String>,
+    paths: Vec<Alike<String>>,
 }
 
 /// A fact as found.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Evidence {
-    pub label: String,
-    pub path: String,
+    pub label: Alike<String>,
+    pub path: Alike<String>,
     /// As in the facts' JSON: untrusted.
     pub value: serde_json::Value,
 }
@@ -257,20 +258,20 @@ pub struct Evidence {
 /// A fact that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Lack {
-    pub path: String,
-    pub why: String,
+    pub path: Alike<String>,
+    pub why: Alike<String>,
 }
 
 /// What one check says about one node.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Finding {
-    pub id: String,
+    pub id: Alike<String>,
     pub verdict: Verdict,
     pub severity: Severity,
     /// The check's title; the same on every node.
-    pub title: String,
+    pub title: Alike<String>,
     /// The check's message; of an unknown one, what could not be read and why.
-    pub message: String,
+    pub message: Alike<String>,
     /// The table's words for it; empty when there is nothing to say.
     pub cell: String,
     /// Empty unless it fails, warns or is expected.
@@ -283,10 +284,10 @@ pub struct Finding {
     /// Two facts of the node leave no other reading.
     pub certain: bool,
     /// The failing check that brings this one about; filled in by [`crate::diagnose`], which sees all findings of a run.
-    pub explained_by: Option<String>,
+    pub explained_by: Option<Alike<String>>,
     /// What it can bring about here: its edges whose guard holds. The graph's, not the report's.
     #[serde(skip)]
-    pub explains: Vec<String>,
+    pub explains: Vec<Alike<String>>,
 }
 
 impl Finding {

@@ -10,6 +10,7 @@ use super::shape::{self, Filling};
 use super::slots::Slots;
 use super::words::Message;
 use super::{Cases, Change, Check, CheckError, Checks, Edge, EvidenceOf, Expression, Reach, Remedy, Severity, nearest};
+use crate::facts::alike::Alike;
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
 
@@ -237,8 +238,8 @@ fn check(entry: Entry, place: &Place<'_>, trial: Trial, slots: &mut Slots) -> Re
     let mut explains = Vec::new();
     for edge in entry.explains.unwrap_or_default() {
         explains.push(match edge {
-            EdgeEntry::Always(id) => Edge { id, when: None },
-            EdgeEntry::Guarded(edge) => Edge { when: Some(compile("explains", edge.when)?), id: edge.id },
+            EdgeEntry::Always(id) => Edge { id: id.into(), when: None },
+            EdgeEntry::Guarded(edge) => Edge { when: Some(compile("explains", edge.when)?), id: edge.id.into() },
         });
     }
     let fail = compile("fail", fail)?;
@@ -255,7 +256,7 @@ fn check(entry: Entry, place: &Place<'_>, trial: Trial, slots: &mut Slots) -> Re
         warn,
         needs_target,
         severity: entry.severity.ok_or_else(|| missing("severity"))?,
-        title,
+        title: title.into(),
         message,
         cell,
         roles: entry.roles.unwrap_or_else(|| vec![Role::ControlPlane, Role::Worker]),
@@ -269,7 +270,7 @@ fn check(entry: Entry, place: &Place<'_>, trial: Trial, slots: &mut Slots) -> Re
         change: None,
         phases,
         expected_in,
-        id,
+        id: id.into(),
     };
     if let Some(path) = &check.since {
         shape::at(path).map_err(|why| place.error("since", format!("check `{}`: {why}", check.id)))?;
@@ -309,7 +310,7 @@ fn compile(
 ) -> Result<Expression, CheckError> {
     let error = |why: String| place.error(key, format!("check `{id}`, `{key}`: {why}"));
     let program = Program::compile(&text).map_err(|why| error(why.to_string()))?;
-    let paths = shape::paths(program.expression()).map_err(error)?;
+    let paths = shape::paths(program.expression()).map_err(error)?.into_iter().map(Alike::from).collect();
     let bound = slots.bind(program.expression());
     let expression = Expression { text, program, bound, paths };
     if trial == Trial::Done {
@@ -401,7 +402,7 @@ fn cycle<'c>(
     if done.contains(&check.id.as_str()) {
         return None;
     }
-    if let Some(start) = way.iter().position(|id| *id == check.id) {
+    if let Some(start) = way.iter().position(|id| check.id == *id) {
         return Some(way[start..].iter().copied().chain([check.id.as_str()]).collect());
     }
     way.push(&check.id);

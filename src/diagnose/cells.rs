@@ -25,7 +25,7 @@ fn cell(area: Area, facts: &NodeFacts, phase: Option<Phase>, mut of_area: Vec<&F
     let with = |verdict| of_area.iter().filter(move |finding| finding.verdict == verdict);
     let reasons = |verdicts: &[Verdict]| -> Vec<String> {
         let said = of_area.iter().filter(|finding| verdicts.contains(&finding.verdict));
-        said.map(|finding| finding.message.clone()).collect()
+        said.map(|finding| finding.message.to_string()).collect()
     };
     if let Some(worst) = of_area.iter().find(|finding| finding.is_fault()) {
         let reasons = reasons(&[Verdict::Fail, Verdict::Warn]);
@@ -102,18 +102,19 @@ fn calm(area: Area, facts: &NodeFacts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::alike::Alike;
 
     #[test]
     fn what_a_node_reaches_is_extra() {
         let lacking = |lacks: &[&str]| Finding {
-            id: "join/x".to_owned(),
+            id: "join/x".into(),
             verdict: Verdict::Unknown,
             severity: Severity::Blocker,
-            title: String::new(),
-            message: String::new(),
+            title: Alike::default(),
+            message: Alike::default(),
             cell: String::new(),
             evidence: Vec::new(),
-            lacks: lacks.iter().map(|path| Lack { path: (*path).to_owned(), why: String::new() }).collect(),
+            lacks: lacks.iter().map(|path| Lack { path: (*path).into(), why: Alike::default() }).collect(),
             since: None,
             certain: false,
             explained_by: None,

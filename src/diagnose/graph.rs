@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::checks::{Checks, Finding, Reach};
+use crate::facts::alike::Alike;
 use crate::verdict::Verdict;
 
 /// The checks' edges, by the place of a check in [`Checks::all`].
@@ -69,11 +70,11 @@ pub(super) struct NodeGraph<'f, 'c> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Causes {
     /// The nearest failing cause.
-    pub(super) nearest: Option<String>,
+    pub(super) nearest: Option<Alike<String>>,
     /// The failing causes that no other one explains.
-    pub(super) roots: BTreeSet<String>,
+    pub(super) roots: BTreeSet<Alike<String>>,
     /// Possible causes that could not be judged.
-    pub(super) unknown: BTreeSet<String>,
+    pub(super) unknown: BTreeSet<Alike<String>>,
 }
 
 impl NodeGraph<'_, '_> {
@@ -132,12 +133,12 @@ impl NodeGraph<'_, '_> {
 struct Direct<'s> {
     near: Vec<(usize, &'s Finding)>,
     wide: Vec<&'s Finding>,
-    unknown: BTreeSet<String>,
+    unknown: BTreeSet<Alike<String>>,
 }
 
 /// An edge leads there and its guard holds. Guards of what was not judged are not known and let through.
 fn explains(cause: &Finding, symptom: &str) -> bool {
-    cause.explains.iter().any(|id| id == symptom)
+    cause.explains.iter().any(|id| *id == *symptom)
 }
 
 /// A cause is never first seen after its symptom.

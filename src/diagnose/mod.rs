@@ -27,6 +27,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checks::{Check, Checks, Finding, Severity};
+use crate::facts::alike::Alike;
 use crate::names;
 use crate::target::Role;
 use crate::verdict::{Area, Verdict};
@@ -95,7 +96,7 @@ impl Passed {
 pub fn diagnose(nodes: &mut [NodeFindings], checks: &Checks) -> Vec<RootCause> {
     let graph = Graph::new(checks);
     let mut found: BTreeMap<&str, Vec<Case<'_>>> = BTreeMap::new();
-    let mut explained: Vec<Vec<(usize, String)>> = Vec::with_capacity(nodes.len());
+    let mut explained: Vec<Vec<(usize, Alike<String>)>> = Vec::with_capacity(nodes.len());
     let mut wide: BTreeMap<usize, Vec<&Finding>> = BTreeMap::new();
     for node in nodes.iter().filter(|node| node.roles.contains(&Role::ControlPlane)) {
         wide.entry(node.cluster).or_default().extend(graph.wide(&node.findings));
@@ -133,7 +134,7 @@ struct Case<'f> {
     node: &'f NodeFindings,
     finding: &'f Finding,
     explains: Vec<&'f str>,
-    unknown: BTreeSet<String>,
+    unknown: BTreeSet<Alike<String>>,
 }
 
 impl Case<'_> {
@@ -158,7 +159,7 @@ impl Case<'_> {
 struct OfNode<'f> {
     roots: Vec<Case<'f>>,
     /// What explains a finding, by the finding's place.
-    links: Vec<(usize, String)>,
+    links: Vec<(usize, Alike<String>)>,
     /// Which control plane's fault shows here, and as what.
     wider: Vec<(&'f str, &'f str)>,
 }
@@ -220,7 +221,7 @@ fn fold(
     for (id, node) in wider {
         explains.entry(id).or_default().insert(node);
     }
-    let title = |id: &str| checks.get(id).map_or_else(|| id.to_owned(), |check| check.title.clone());
+    let title = |id: &str| checks.get(id).map_or_else(|| id.to_owned(), |check| check.title.to_string());
     let consequences = explains
         .into_iter()
         .map(|(id, nodes)| Consequence { id: id.to_owned(), title: title(id), nodes: nodes.len() })
@@ -235,9 +236,9 @@ fn fold(
     // The first node of those that are surest is the one to show.
     let shown = cases.iter().min_by_key(|case| (case.finding.verdict, case.confidence()));
     let root = RootCause {
-        id: check.id.clone(),
-        title: check.title.clone(),
-        message: shown.map(|case| case.finding.message.clone()).unwrap_or_default(),
+        id: check.id.to_string(),
+        title: check.title.to_string(),
+        message: shown.map(|case| case.finding.message.to_string()).unwrap_or_default(),
         verdict,
         severity: check.severity,
         confidence,
@@ -275,7 +276,7 @@ fn not_the_cause(cases: &[Case<'_>]) -> Vec<NotTheCause> {
     let Some(first) = cases.first() else { return said };
     for finding in first.node.findings.iter().filter(|finding| finding.verdict == Verdict::Expected) {
         if everywhere(&|node| node.findings.iter().any(|f| f.id == finding.id && f.verdict == Verdict::Expected)) {
-            said.push(NotTheCause { what: finding.title.clone(), why: "normal in this phase".to_owned() });
+            said.push(NotTheCause { what: finding.title.to_string(), why: "normal in this phase".to_owned() });
         }
     }
     for area in SOUND {

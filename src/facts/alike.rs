@@ -8,12 +8,13 @@ use std::any::{Any, TypeId};
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
+use foldhash::fast::FixedState;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that is shared with all that were made equal to it. It reads, prints and compares as the value does; a change is its
 /// holder's own.
@@ -29,13 +30,15 @@ type Place = Mutex<Option<Weak<dyn Any + Send + Sync>>>;
 static POOL: LazyLock<Box<[Place]>> = LazyLock::new(|| std::iter::repeat_with(Place::default).take(PLACES).collect());
 
 fn place<T: 'static>(value: &(impl Hash + ?Sized)) -> &'static Place {
-    let mut hasher = DefaultHasher::new();
-    TypeId::of::<T>().hash(&mut hasher);
-    value.hash(&mut hasher);
     let bits = PLACES.trailing_zeros();
     #[allow(clippy::cast_possible_truncation, reason = "what is left is a number of a place")]
-    let number = (hasher.finish() >> (u64::BITS - bits)) as usize;
+    let number = (hash(&(TypeId::of::<T>(), value)) >> (u64::BITS - bits)) as usize;
     &POOL[number]
+}
+
+/// Quick, the same in every run, and nothing to trust: whoever makes two values collide has the one forgotten for the other.
+pub(crate) fn hash(value: &impl Hash) -> u64 {
+    FixedState::default().hash_one(value)
 }
 
 fn find<T: Send + Sync + 'static>(place: &Place, is: impl FnOnce(&T) -> bool) -> Option<Alike<T>> {
@@ -93,6 +96,24 @@ impl<T: PartialEq> PartialEq for Alike<T> {
 
 impl<T: Eq> Eq for Alike<T> {}
 
+impl PartialEq<str> for Alike<String> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Alike<String> {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl PartialEq<String> for Alike<String> {
+    fn eq(&self, other: &String) -> bool {
+        *self.0 == *other
+    }
+}
+
 impl<T: PartialOrd> PartialOrd for Alike<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         self.0.partial_cmp(&other.0)
@@ -139,6 +160,15 @@ impl<T: fmt::Display> fmt::Display for Alike<T> {
 impl<T: Serialize> Serialize for Alike<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Alike<T>
+where
+    T: Deserialize<'de> + Hash + Eq + Send + Sync + 'static,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::from)
     }
 }
 

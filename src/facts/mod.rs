@@ -52,6 +52,7 @@ pub mod nfs;
 pub mod overlay;
 pub mod packages;
 pub mod permissions;
+mod pieces;
 mod plugins;
 pub mod reach;
 mod read;

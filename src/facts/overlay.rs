@@ -13,6 +13,7 @@ use super::cluster::Member;
 use super::crictl::json;
 use super::ipv4::{Net, ip};
 use super::libcni;
+use super::pieces::Pieces;
 use super::read::clip;
 use super::vtep::mac;
 use super::{Fact, NodeFacts};
@@ -337,19 +338,19 @@ impl Peer<'_> {
     /// What was not read is not missing.
     fn problem(
         &self,
-        routes: &[(Net, bool)],
-        neighbours: &Fact<Vec<(u32, u64)>>,
-        forwarding: &Fact<Vec<(u64, u32)>>,
+        routes: &Pieces<(Net, bool)>,
+        neighbours: &Fact<Pieces<(u32, u64)>>,
+        forwarding: &Fact<Pieces<(u64, u32)>>,
     ) -> Option<PeerProblem> {
-        let through = |tunnel| routes.binary_search(&(self.pods, tunnel)).is_ok();
+        let through = |tunnel| routes.contains(&(self.pods, tunnel));
         if !through(true) {
             // Nodes of one network may send to each other without the tunnel.
             return (!through(false)).then_some(PeerProblem::NoRoute);
         }
-        if neighbours.is_known_and(|all| all.binary_search(&(self.pods.base, self.mac)).is_err()) {
+        if neighbours.is_known_and(|all| !all.contains(&(self.pods.base, self.mac))) {
             return Some(PeerProblem::NoNeighbour);
         }
-        let known = forwarding.is_known_and(|all| all.binary_search(&(self.mac, self.address)).is_err());
+        let known = forwarding.is_known_and(|all| !all.contains(&(self.mac, self.address)));
         known.then_some(PeerProblem::NoForwarding)
     }
 }

@@ -1,35 +1,36 @@
 //! What a node's kernel knows of the way to each peer through flannel.1: routes, neighbours, forwarding entries.
 //!
-//! In a large cluster each node has one of each for every other node, so they are kept as sorted numbers, for the view of
-//! the cluster only, and never shown.
+//! In a large cluster each node has one of each for every other node, so they are kept as numbers in shared pieces, for the view
+//! of the cluster only, and never shown.
 
 use super::Fact;
 use super::ipv4::{Net, ip};
+use super::pieces::Pieces;
 use super::read::Reader;
 
 /// The three tables of one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tables {
     /// Networks with a gateway, and whether they go through flannel.1.
-    pub(crate) routes: Fact<Vec<(Net, bool)>>,
+    pub(crate) routes: Fact<Pieces<(Net, bool)>>,
     /// Hardware addresses of flannel.1's neighbours.
-    pub(crate) neighbours: Fact<Vec<(u32, u64)>>,
+    pub(crate) neighbours: Fact<Pieces<(u32, u64)>>,
     /// Where flannel.1 sends what is for a hardware address.
-    pub(crate) forwarding: Fact<Vec<(u64, u32)>>,
+    pub(crate) forwarding: Fact<Pieces<(u64, u32)>>,
 }
 
 impl Tables {
     pub(crate) fn parse(reader: Reader<'_>) -> Self {
         Self {
-            routes: sorted(reader, "ip-route", |line| {
+            routes: table(reader, "ip-route", |line| {
                 let through = after(line, "dev") == Some("flannel.1");
                 after(line, "via")?;
                 Some((Net::parse(line.split_ascii_whitespace().next()?)?, through))
             }),
-            neighbours: sorted(reader, "ip-neigh", |line| {
+            neighbours: table(reader, "ip-neigh", |line| {
                 Some((ip(line.split_ascii_whitespace().next()?)?, mac(after(line, "lladdr")?)?))
             }),
-            forwarding: sorted(reader, "ip-fdb", |line| {
+            forwarding: table(reader, "ip-fdb", |line| {
                 Some((mac(line.split_ascii_whitespace().next()?)?, ip(after(line, "dst")?)?))
             }),
         }
@@ -37,12 +38,11 @@ impl Tables {
 }
 
 /// A cut table would say that peers are missing.
-fn sorted<T: Ord>(reader: Reader<'_>, id: &str, entry: impl Fn(&str) -> Option<T>) -> Fact<Vec<T>> {
-    reader.whole(id).map(|text| {
-        let mut entries: Vec<T> = text.lines().filter_map(entry).collect();
-        entries.sort_unstable();
-        entries
-    })
+fn table<T>(reader: Reader<'_>, id: &str, entry: impl Fn(&str) -> Option<T>) -> Fact<Pieces<T>>
+where
+    Pieces<T>: FromIterator<T>,
+{
+    reader.whole(id).map(|text| text.lines().filter_map(entry).collect())
 }
 
 fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
@@ -80,10 +80,16 @@ mod tests {
         ]);
         let tables = Tables::parse(Reader::new(&record));
         let net = |text| Net::parse(text).unwrap();
-        assert_eq!(tables.routes, Fact::Known(vec![(net("10.244.0.0/24"), true), (net("10.244.2.0/24"), false)]));
+        assert_eq!(
+            tables.routes.map(|all| all.entries()),
+            Fact::Known(vec![(net("10.244.0.0/24"), true), (net("10.244.2.0/24"), false)])
+        );
         let master = mac("4A:1c:32:00:00:01").unwrap();
-        assert_eq!(tables.neighbours, Fact::Known(vec![(ip("10.244.0.0").unwrap(), master)]));
-        assert_eq!(tables.forwarding, Fact::Known(vec![(master, ip("192.168.4.63").unwrap())]));
+        assert_eq!(tables.neighbours.map(|all| all.entries()), Fact::Known(vec![(ip("10.244.0.0").unwrap(), master)]));
+        assert_eq!(
+            tables.forwarding.map(|all| all.entries()),
+            Fact::Known(vec![(master, ip("192.168.4.63").unwrap())])
+        );
     }
 
     #[test]

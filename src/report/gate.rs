@@ -142,14 +142,15 @@ impl<'r> Told<'r> {
 
     fn line(&self, same: &Same<'_>, many: bool, with_next: bool) -> Line {
         let finding = same.finding;
-        let said = if many { format!("{}, as: {}", finding.title, finding.message) } else { finding.message.clone() };
+        let said =
+            if many { format!("{}, as: {}", finding.title, finding.message) } else { finding.message.to_string() };
         let next = match (&finding.explained_by, self.checks.get(&finding.id)) {
             _ if !with_next => String::new(),
             (Some(cause), _) => format!("follows from {cause}"),
             (None, Some(check)) => format!("next: {}", check.remedy.text.trim()),
             (None, None) => String::new(),
         };
-        Line { who: names::folded(same.names.iter().copied()), id: finding.id.clone(), said, next }
+        Line { who: names::folded(same.names.iter().copied()), id: finding.id.to_string(), said, next }
     }
 }
 

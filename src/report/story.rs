@@ -60,11 +60,11 @@ pub fn write(
     let findings = |verdict: Verdict| node.findings.iter().filter(move |finding| finding.verdict == verdict);
     let followers = node.findings.iter().filter(|finding| finding.is_fault() && finding.explained_by.is_some());
     list("what follows from that", followers, Tone::Plain, style, out, |finding| {
-        let cause = finding.explained_by.as_deref().unwrap_or_default();
+        let cause = finding.explained_by.as_deref().map_or("", String::as_str);
         format!("{}  (from {cause})", finding.message)
     })?;
     list("normal in this phase", findings(Verdict::Expected), Tone::Dim, style, out, |finding| {
-        finding.message.clone()
+        finding.message.to_string()
     })?;
     write_unjudged(node, style, out)?;
     write_differences(report, node, style, out)?;
@@ -155,7 +155,7 @@ fn write_causes(report: &Report, node: &NodeReport, style: &Style, out: &mut imp
     let looks = report.root_causes.iter().filter(own).filter(|cause| cause.verdict == Verdict::Warn);
     let looks: Vec<&Finding> =
         looks.filter_map(|cause| node.findings.iter().find(|finding| finding.id == cause.id)).collect();
-    list("worth a look", looks.into_iter(), Tone::Plain, style, out, |finding| finding.message.clone())
+    list("worth a look", looks.into_iter(), Tone::Plain, style, out, |finding| finding.message.to_string())
 }
 
 /// A list of findings with their ids, so that `explain` can be asked about each.
@@ -194,7 +194,7 @@ fn write_unjudged(node: &NodeReport, style: &Style, out: &mut impl Write) -> io:
     for (why, findings) in reasons {
         let named = findings.iter().take(MOST_UNJUDGED).map(|finding| match findings.len() {
             1..=FEW => format!("{} ({})", finding.id, finding.title),
-            _ => finding.id.clone(),
+            _ => finding.id.to_string(),
         });
         let named = named.collect::<Vec<_>>().join(", ");
         let more = findings.len().saturating_sub(MOST_UNJUDGED);

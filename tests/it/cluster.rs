@@ -152,7 +152,7 @@ fn judged(run: &Run) -> (Vec<(String, String)>, Vec<RootCause>) {
     let causes = diagnose(&mut nodes, &checks);
     let faults = nodes.iter().flat_map(|node| {
         let faults = node.findings.iter().filter(|finding| finding.is_fault() && finding.id.starts_with("cluster/"));
-        faults.map(|finding| (node.name.clone(), finding.id.clone()))
+        faults.map(|finding| (node.name.clone(), finding.id.to_string()))
     });
     (faults.collect(), causes.into_iter().filter(|cause| cause.id.starts_with("cluster/")).collect())
 }

@@ -85,7 +85,7 @@ fn seen(node: &NodeReport) -> Seen {
 fn faults(node: Option<&NodeReport>, failing_only: bool) -> BTreeSet<Fault> {
     let wanted = |verdict: Verdict| verdict == Verdict::Fail || (!failing_only && verdict == Verdict::Warn);
     let findings = node.into_iter().flat_map(|node| &node.findings).filter(|finding| wanted(finding.verdict));
-    findings.map(|finding| Fault { id: finding.id.clone(), title: finding.title.clone() }).collect()
+    findings.map(|finding| Fault { id: finding.id.to_string(), title: finding.title.to_string() }).collect()
 }
 
 /// Writes the comparison, equal nodes folded.

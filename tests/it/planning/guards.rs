@@ -247,14 +247,14 @@ fn root_causes_below_the_pod_network() {
     // The cause is named, not its consequences.
     let chain = after(|judged| {
         judged.own("containerd/down", Verdict::Fail);
-        judged.own("containerd/cri-disabled", Verdict::Fail).explained_by = Some("containerd/down".to_owned());
-        judged.own("system/no-kmsg", Verdict::Fail).explained_by = Some("containerd/down".to_owned());
+        judged.own("containerd/cri-disabled", Verdict::Fail).explained_by = Some("containerd/down".into());
+        judged.own("system/no-kmsg", Verdict::Fail).explained_by = Some("containerd/down".into());
     });
     assert_eq!(chain, ["containerd/down"]);
     // A blocker that could not be judged on the node itself.
     let unknown = |path: &'static str| {
         after(move |judged| {
-            let lacks = vec![Lack { path: path.to_owned(), why: "x".to_owned() }];
+            let lacks = vec![Lack { path: path.into(), why: "x".into() }];
             judged.own("containerd/down", Verdict::Unknown).lacks = lacks;
         })
     };

@@ -30,7 +30,7 @@ fn cause(id: &str, title: &str, message: &str, nodes: &[&str]) -> RootCause {
 }
 
 fn evidence(label: &str, value: serde_json::Value) -> Evidence {
-    Evidence { label: label.to_owned(), path: "some.fact".to_owned(), value }
+    Evidence { label: label.into(), path: "some.fact".into(), value }
 }
 
 fn follows(title: &str, nodes: usize) -> Consequence {

@@ -6,11 +6,11 @@ fn node(verdict: Verdict, findings: &serde_json::Value) -> crate::report::model:
     use crate::checks::{Finding, Severity};
     use crate::report::model::{CheckCounts, NodeReport};
     let finding = |pair: &serde_json::Value| Finding {
-        id: words(pair[0].as_str().unwrap()),
+        id: words(pair[0].as_str().unwrap()).into(),
         verdict: if pair[1] == "fail" { Verdict::Fail } else { Verdict::Warn },
         severity: Severity::High,
-        title: words("title"),
-        message: String::new(),
+        title: words("title").into(),
+        message: String::new().into(),
         cell: String::new(),
         evidence: vec![],
         lacks: vec![],

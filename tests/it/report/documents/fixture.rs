@@ -24,16 +24,16 @@ use serde_json::{Value, json};
 use crate::report::fixture::{cell, healthy, unreachable, with};
 
 pub(super) fn evidence(label: &str, value: Value) -> Evidence {
-    Evidence { label: label.to_owned(), path: "kubelet.pid".to_owned(), value }
+    Evidence { label: label.into(), path: "kubelet.pid".into(), value }
 }
 
 pub(super) fn finding(id: &str, verdict: Verdict, severity: Severity, message: &str) -> Finding {
     Finding {
-        id: id.to_owned(),
+        id: id.into(),
         verdict,
         severity,
-        title: format!("the title of {id}"),
-        message: message.to_owned(),
+        title: format!("the title of {id}").into(),
+        message: message.into(),
         cell: String::new(),
         evidence: Vec::new(),
         lacks: Vec::new(),
@@ -46,7 +46,7 @@ pub(super) fn finding(id: &str, verdict: Verdict, severity: Severity, message: &
 
 pub(super) fn cause(id: &str, verdict: Verdict, title: &str, nodes: &[&str]) -> RootCause {
     RootCause {
-        id: id.to_owned(),
+        id: id.into(),
         title: title.to_owned(),
         message: format!("{title}, at length"),
         verdict,
@@ -87,7 +87,7 @@ pub(super) fn storagenode() -> NodeReport {
     let mut root = finding("kubelet/drop-in-missing", Fail, Severity::Blocker, "kubeadm's drop-in is missing");
     root.evidence = vec![evidence("drop-in", json!("missing")), evidence("process", json!(2214))];
     let mut follows = finding("kubelet/standalone", Fail, Severity::Blocker, "the kubelet never contacts the API");
-    follows.explained_by = Some("kubelet/drop-in-missing".to_owned());
+    follows.explained_by = Some("kubelet/drop-in-missing".into());
     node.findings = vec![
         root,
         follows,

@@ -47,10 +47,10 @@ fn report(texts: &[&str]) -> Report {
         text.clone_into(&mut node.address);
         for verdict in [Verdict::Fail, Verdict::Warn, Verdict::Unknown, Verdict::Expected] {
             let mut finding = fixture::finding("kubelet/standalone", verdict, Severity::High, text);
-            finding.id = format!("kubelet/{verdict:?}").to_lowercase();
+            finding.id = format!("kubelet/{verdict:?}").to_lowercase().into();
             text.clone_into(&mut finding.title);
             finding.evidence = vec![fixture::evidence("value", json!([text, { text: text }]))];
-            finding.explained_by = Some(text.to_owned());
+            finding.explained_by = Some(text.into());
             node.findings.push(finding);
         }
         let mut failure = Failure::new(FailureKind::Protocol, text, text);
