@@ -11,7 +11,7 @@
 //! - `words`: facts inside sentences.
 //! - [`doc`]: the texts for people.
 //!
-//! Nothing here knows how facts come about, connects to anything or prints. Only [`Checks::load_with`] reads files.
+//! Nothing here knows how facts come about, connects to anything or prints. Only [`Checks::with`] reads files.
 
 mod convert;
 pub mod doc;
@@ -336,6 +336,18 @@ pub struct Checks {
     slots: Slots,
 }
 
+/// The checks that come with the program before the user's are added. Loading them needs nothing, so it can go on beside what
+/// has to be known for the user's.
+#[derive(Debug)]
+pub struct BuiltIn(Checks);
+
+impl BuiltIn {
+    /// An error is a mistake in the program's own files, which a test excludes.
+    pub fn load() -> Result<Self, CheckError> {
+        parse::built_in(BUILT_IN, Trial::Done)
+    }
+}
+
 /// More is no file of checks.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -374,17 +386,22 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 impl Checks {
     /// The checks that come with the program. An error is a mistake in the program's own files, which a test excludes.
     pub fn built_in() -> Result<Self, CheckError> {
-        parse::load(BUILT_IN, &[], Trial::Done)
+        parse::load(parse::built_in(BUILT_IN, Trial::Done)?, &[])
     }
 
     /// The same, with every expression and every case of them tried: what a test does once for all users.
     pub fn built_in_tried() -> Result<Self, CheckError> {
-        parse::load(BUILT_IN, &[], Trial::Due)
+        parse::load(parse::built_in(BUILT_IN, Trial::Due)?, &[])
+    }
+
+    /// [`Self::with`], with nothing loaded before.
+    pub fn load_with(dirs: &[PathBuf]) -> Result<Self, LoadError> {
+        Self::with(BuiltIn::load()?, dirs)
     }
 
     /// The built-in checks and those of the user's `*.yaml` and `*.yml` in `dirs`, by file name. There, an entry with the
     /// id of a built-in check may change its severity or disable it, and must say why.
-    pub fn load_with(dirs: &[PathBuf]) -> Result<Self, LoadError> {
+    pub fn with(built_in: BuiltIn, dirs: &[PathBuf]) -> Result<Self, LoadError> {
         let mut own = Vec::new();
         let mut paths = Vec::new();
         for dir in dirs {
@@ -402,13 +419,14 @@ impl Checks {
             }
         }
         let own: Vec<(&str, &str)> = own.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
-        Ok(parse::load(BUILT_IN, &own, Trial::Done)?)
+        Ok(parse::load(built_in, &own)?)
     }
 
     /// Nothing but the checks of one text.
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Self {
-        parse::load(&[("checks.yaml", text)], &[], Trial::Due).unwrap_or_else(|error| panic!("{error}"))
+        let loaded = parse::built_in(&[("checks.yaml", text)], Trial::Due).and_then(|own| parse::load(own, &[]));
+        loaded.unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn all(&self) -> &[Check] {

@@ -9,7 +9,9 @@ use super::evaluate::{Node, context, try_on};
 use super::shape::{self, Filling};
 use super::slots::Slots;
 use super::words::Message;
-use super::{Cases, Change, Check, CheckError, Checks, Edge, EvidenceOf, Expression, Reach, Remedy, Severity, nearest};
+use super::{
+    BuiltIn, Cases, Change, Check, CheckError, Checks, Edge, EvidenceOf, Expression, Reach, Remedy, Severity, nearest,
+};
 use crate::facts::alike::Alike;
 use crate::target::Role;
 use crate::verdict::{Phase, Verdict};
@@ -108,20 +110,22 @@ pub(super) enum Trial {
     Due,
 }
 
-/// Built-in files first, then the user's, each with its name. The user's are always tried.
-pub(super) fn load(
-    built_in: &[(&str, &str)],
-    own: &[(&str, &str)],
-    built_in_trial: Trial,
-) -> Result<Checks, CheckError> {
+/// The files that come with the program, each with its name.
+pub(super) fn built_in(files: &[(&str, &str)], trial: Trial) -> Result<BuiltIn, CheckError> {
     let mut checks: Vec<Check> = Vec::new();
     let mut slots = Slots::default();
-    for (file, text) in built_in {
+    for (file, text) in files {
         for (entry, place) in entries(file, text)? {
             refuse_duplicate(&checks, &entry, &place)?;
-            checks.push(check(entry, &place, built_in_trial, &mut slots)?);
+            checks.push(check(entry, &place, trial, &mut slots)?);
         }
     }
+    Ok(BuiltIn(Checks { checks, slots }))
+}
+
+/// Those, and the user's files, which are always tried.
+pub(super) fn load(built_in: BuiltIn, own: &[(&str, &str)]) -> Result<Checks, CheckError> {
+    let BuiltIn(Checks { mut checks, mut slots }) = built_in;
     let built_in = checks.len();
     for (file, text) in own {
         for (entry, place) in entries(file, text)? {

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use crate::checks::Checks;
+use crate::checks::{BuiltIn, Checks};
 use crate::cli::{BoundsArgs, ChecksArgs, TerminalArgs};
 use crate::collect::{Collector, Host, Way};
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::fanout::{Stop, Width};
 use crate::interrupt::Interrupt;
 use crate::inventory::model::{HostId, Inventory};
 use crate::inventory::origin::Overrides;
+use crate::parallel;
 use crate::password_gate::PasswordGate;
 use crate::reach::Visitor;
 use crate::report::style::Style;
@@ -190,7 +192,7 @@ pub(super) fn plan(inventory: &Inventory, hosts: &[HostId], overrides: &Override
         target: inventory.target(*host, overrides),
         elsewhere: false,
     };
-    hosts.iter().map(plan).collect()
+    parallel::map(hosts, plan)
 }
 
 /// Everything that is ready before the first connection.
@@ -354,13 +356,33 @@ impl Fleet {
 
 /// The built-in checks with the user's own: those of `--checks`, else of the directory `checks` beside each inventory.
 pub(super) fn checks(args: &ChecksArgs, sources: &[String]) -> anyhow::Result<Checks> {
+    own_checks(BuiltIn::load()?, args, sources)
+}
+
+/// The same, while something else is done that tells the sources. Both take as long as a key exchange or two.
+pub(super) fn checks_beside<T>(
+    args: &ChecksArgs,
+    work: impl FnOnce() -> anyhow::Result<T>,
+    sources: impl FnOnce(&T) -> &[String],
+) -> anyhow::Result<(T, Checks)> {
+    let (done, built_in) = thread::scope(|scope| {
+        let built_in = scope.spawn(BuiltIn::load);
+        let done = work();
+        (done, built_in.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let done = done?;
+    let checks = own_checks(built_in?, args, sources(&done))?;
+    Ok((done, checks))
+}
+
+fn own_checks(built_in: BuiltIn, args: &ChecksArgs, sources: &[String]) -> anyhow::Result<Checks> {
     let beside = |source: &String| Some(Path::new(source).parent()?.join("checks")).filter(|dir| dir.is_dir());
     let mut dirs: Vec<PathBuf> = match &args.dir {
         Some(dir) => vec![dir.clone()],
         None => sources.iter().filter_map(beside).collect(),
     };
     dirs.dedup();
-    Ok(Checks::load_with(&dirs)?)
+    Ok(Checks::with(built_in, &dirs)?)
 }
 
 /// Where runs are kept.

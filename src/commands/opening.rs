@@ -47,8 +47,8 @@ impl Opening {
         config: &config::Loaded,
         context: &Context<'_>,
     ) -> anyhow::Result<Self> {
-        let chosen = hosts::choose(asked.hosts, remembered, config, context.environment)?;
-        let checks = common::checks(asked.checks, &chosen.sources)?;
+        let choose = || hosts::choose(asked.hosts, remembered, config, context.environment);
+        let (chosen, checks) = common::checks_beside(asked.checks, choose, |chosen| &chosen.sources)?;
         let playbook = match load(asked.playbook, &context.environment.directory, &checks) {
             Err(error @ LoadError::NoName { .. }) => return Err(UsageError::new(error.to_string()).into()),
             loaded => loaded?,

@@ -220,10 +220,12 @@ fn nearest_variable(name: &str) -> Option<&'static str> {
 
 /// The role that a group's name tells.
 pub fn role_of_group(group: &str) -> Option<Role> {
-    let plain = group.to_ascii_lowercase().replace(['-', '.'], "_");
-    if CONTROL_PLANE_GROUPS.contains(&plain.as_str()) {
+    // Asked for every group of every host.
+    let plain = |byte: u8| if matches!(byte, b'-' | b'.') { b'_' } else { byte.to_ascii_lowercase() };
+    let is = |known: &&str| known.bytes().eq(group.bytes().map(plain));
+    if CONTROL_PLANE_GROUPS.iter().any(is) {
         Some(Role::ControlPlane)
-    } else if WORKER_GROUPS.contains(&plain.as_str()) {
+    } else if WORKER_GROUPS.iter().any(is) {
         Some(Role::Worker)
     } else {
         None
