@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
 
 /// The longest duration that is accepted; a deadline beyond it is a slip of the keyboard.
@@ -18,7 +19,7 @@ pub enum DurationError {
     TooLong(String),
 }
 
-/// Reads `10s`, `1m30s`, `1m 30s`, `1.5h`, `500ms`. A number alone means seconds, as it does for ssh and Ansible.
+/// Reads `10s`, `1m30s`, `1m 30s`, `1.5h`, `500ms`, `7d` (of 24 hours each). A number alone means seconds, as it does for ssh and Ansible.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let trimmed = text.trim();
     if trimmed.starts_with('-') && trimmed.contains(|char: char| char.is_ascii_digit()) {
@@ -29,13 +30,26 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         // Only a number that is too large for 64 bits fails to parse here.
         Duration::from_secs(trimmed.parse().map_err(|_| DurationError::TooLong(text.to_owned()))?)
     } else {
-        SpanParser::new().parse_unsigned_duration(trimmed).map_err(|_| DurationError::Syntax(text.to_owned()))?
+        let parser = SpanParser::new();
+        let clock = parser.parse_unsigned_duration(trimmed).ok();
+        clock.or_else(|| with_days(&parser, trimmed)).ok_or_else(|| DurationError::Syntax(text.to_owned()))?
     };
     if duration > LONGEST { Err(DurationError::TooLong(text.to_owned())) } else { Ok(duration) }
 }
 
-/// The exact duration, such that [`parse`] gives it back: `1m30s`, `500ms`, `0s`.
+fn with_days(parser: &SpanParser, text: &str) -> Option<Duration> {
+    let span = parser.parse_span(text).ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// The exact duration, such that [`parse`] gives it back: `1m30s`, `500ms`, `0s`, `7d`.
 pub fn exact(duration: Duration) -> String {
+    let days = duration.as_secs() / DAY.as_secs();
+    if days > 1 && duration == DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)) {
+        return format!("{days}d");
+    }
     SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
 }
 
@@ -89,6 +103,8 @@ mod tests {
             ("500ms", 500),
             ("1.5s", 1_500),
             ("2h", 7_200_000),
+            ("7d", 604_800_000),
+            ("1d12h", 129_600_000),
             ("90", 90_000),
             ("0", 0),
             ("0s", 0),
@@ -100,14 +116,21 @@ mod tests {
 
     #[test]
     fn refuses_the_rest_with_the_text_and_an_example() {
-        for text in ["", "s", "ten", "10x", "1m-3s", "10s extra", "1.5", "٣s"] {
+        for text in ["", "s", "ten", "10x", "1m-3s", "10s extra", "1.5", "1 month", "2s ago", "٣s"] {
             let error = parse(text).unwrap_err();
             assert_eq!(error, DurationError::Syntax(text.to_owned()));
             assert!(error.to_string().contains("10s"), "{error}");
         }
         assert_eq!(parse("-5s"), Err(DurationError::Negative("-5s".to_owned())));
-        for text in ["99999999999999999999999", "18446744073709551615", "100000h"] {
+        for text in ["99999999999999999999999", "18446744073709551615", "100000h", "366d"] {
             assert_eq!(parse(text), Err(DurationError::TooLong(text.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_days_are_printed_as_such() {
+        for (hours, expected) in [(23, "23h"), (24, "24h"), (48, "2d"), (49, "49h"), (24 * 365, "365d")] {
+            assert_eq!(exact(Duration::from_hours(hours)), expected);
         }
     }
 
