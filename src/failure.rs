@@ -6,7 +6,9 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{self, StringDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer as _};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The closed set of reasons. The names in JSON are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -239,12 +241,29 @@ impl fmt::Display for FailureKind {
 /// One host's failure: what, where, why in words, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
+    #[serde(deserialize_with = "kind")]
     pub kind: FailureKind,
+    #[serde(deserialize_with = "layer")]
     pub layer: Layer,
     /// What failed and why: a lowercase fragment without a full stop, without the host's name.
     pub message: String,
     /// What the user does next: an imperative sentence fragment or a command.
     pub next: String,
+}
+
+/// A later version may have kept a kind that is not known here; its words still say what happened.
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FailureKind, D::Error> {
+    known_or(deserializer, FailureKind::Protocol)
+}
+
+fn layer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Layer, D::Error> {
+    known_or(deserializer, FailureKind::Protocol.layer())
+}
+
+fn known_or<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D, other: T) -> Result<T, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let name: StringDeserializer<value::Error> = name.into_deserializer();
+    Ok(T::deserialize(name).unwrap_or(other))
 }
 
 impl Failure {
@@ -271,5 +290,14 @@ mod tests {
         for kind in FailureKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
+    }
+
+    #[test]
+    fn a_failure_of_an_unknown_kind_keeps_its_words() {
+        let text = r#"{"kind": "host-on-fire", "layer": "orbit", "message": "it burns", "next": "run"}"#;
+        let failure: Failure = serde_json::from_str(text).unwrap();
+        assert_eq!(failure, Failure::new(FailureKind::Protocol, "it burns", "run"));
+        let failure = Failure::new(FailureKind::Dns, "no such name", "fix it");
+        assert_eq!(serde_json::from_value::<Failure>(serde_json::to_value(&failure).unwrap()).unwrap(), failure);
     }
 }

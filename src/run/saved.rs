@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{PlannedHost, RECORD_LIMIT, RUN_SCHEMA, RunError, RunFile, file_name};
 use crate::failure::{Failure, FailureKind};
@@ -47,12 +48,7 @@ pub fn load_as<T: Send>(directory: &Path, make: impl Fn(Record) -> T + Sync) -> 
 
 /// What a run directory says of its run.
 pub fn read_file(directory: &Path) -> Result<RunFile, RunError> {
-    let path = directory.join("run.json");
-    let run: RunFile = read_json(&path)?;
-    if run.schema > RUN_SCHEMA {
-        return Err(RunError::Newer { path, found: run.schema, known: RUN_SCHEMA });
-    }
-    Ok(run)
+    read_versioned(&directory.join("run.json"), RUN_SCHEMA, |run: &RunFile| run.schema)
 }
 
 /// The record of one of the run's hosts, made up where there is none, and what is wrong with its file.
@@ -80,19 +76,28 @@ pub fn unread(host: &PlannedHost, failure: Failure) -> Record {
 }
 
 pub(super) fn read_record(path: &Path) -> Result<Record, RunError> {
+    read_versioned(path, RECORD_SCHEMA, |record: &Record| record.schema)
+}
+
+/// A document that says by which version of its schema it was written. One of a newer version is refused, whether it still looks
+/// like one of ours or not: what it means may have changed.
+fn read_versioned<T: DeserializeOwned>(path: &Path, known: u32, schema: impl Fn(&T) -> u32) -> Result<T, RunError> {
     #[derive(Deserialize)]
     struct Version {
         schema: u32,
     }
     let text = read_bounded(path)?;
-    let malformed =
-        |error: &serde_json::Error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() };
-    serde_json::from_str::<Record>(&text).map_err(|error| match serde_json::from_str::<Version>(&text) {
-        Ok(version) if version.schema > RECORD_SCHEMA => {
-            RunError::Newer { path: path.to_owned(), found: version.schema, known: RECORD_SCHEMA }
+    let read = serde_json::from_str::<T>(&text);
+    let found = match &read {
+        Ok(value) => Some(schema(value)),
+        Err(_) => serde_json::from_str::<Version>(&text).ok().map(|version| version.schema),
+    };
+    match found {
+        Some(found) if found > known => Err(RunError::Newer { path: path.to_owned(), found, known }),
+        Some(_) | None => {
+            read.map_err(|error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() })
         }
-        Ok(_) | Err(_) => malformed(&error),
-    })
+    }
 }
 
 fn read_bounded(path: &Path) -> Result<String, RunError> {
@@ -105,7 +110,7 @@ fn read_bounded(path: &Path) -> Result<String, RunError> {
     read().map_err(|source| RunError::Read { path: path.to_owned(), source })
 }
 
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     let text = read_bounded(path)?;
     serde_json::from_str(&text)
         .map_err(|error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() })
@@ -115,6 +120,13 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
 pub fn is_shard(directory: &Path) -> Option<bool> {
     let run: RunFile = read_json(&directory.join("run.json")).ok()?;
     Some(run.part.is_some())
+}
+
+/// What a run directory says of its command. Of a newer version's run this is understood, too: the `last` run must not be an older one
+/// in silence.
+#[derive(Deserialize)]
+struct Command {
+    command: String,
 }
 
 /// The directory of the run that the user means: a path, an id, the unambiguous beginning of one, or `last`.
@@ -129,7 +141,7 @@ pub fn find(runs: &Path, wanted: &str, command: Option<&str>) -> Result<PathBuf,
     if wanted == "last" {
         let newest = known.iter().rev().map(|id| runs.join(id)).find(|directory| {
             command.is_none_or(|command| {
-                read_json::<RunFile>(&directory.join("run.json")).is_ok_and(|run| run.command == command)
+                read_json::<Command>(&directory.join("run.json")).is_ok_and(|run| run.command == command)
             })
         });
         return newest.ok_or_else(|| RunError::NotFound {

@@ -36,3 +36,5 @@ mod shard;
 mod ssh;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod versions;
