@@ -6,7 +6,10 @@
 //!     hosts/<name>.json   one record per host, renamed into place when it is whole
 //! ```
 //!
-//! The run of one shard lies in a directory like any other; [`merge`] makes one run of all of them.
+//! The run of one shard lies in a directory like any other; [`merge`] makes one run of all of them, and [`old`] deletes those that
+//! are not to be kept for longer.
+//!
+//! What a later version adds to these files, an earlier one passes over; a new number in `schema` means that it must not.
 //!
 //! A crash, a full disk or a second Ctrl-C loses at most the hosts that were still on the way: [`Saved::load`] names them.
 //! This module knows nothing of SSH and judges nothing.
@@ -26,6 +29,7 @@ use crate::target::Role;
 use crate::upgrade::version::Target;
 
 pub mod merge;
+pub mod old;
 mod saved;
 
 pub use saved::{Loaded, Saved, find, is_shard, list, load_as, read_file, unread};
@@ -60,6 +64,9 @@ pub struct RunFile {
     /// Set when `hosts` are only one part of those that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
+    /// Set when it is one of many that `--every` made: the time from the start of one to the start of the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_ms: Option<u64>,
 }
 
 /// Which part of a sweep a run is, and all that must be the same in the other parts.
@@ -87,6 +94,7 @@ impl RunFile {
             sources,
             target: None,
             part: None,
+            every_ms: None,
         }
     }
 }
@@ -118,6 +126,8 @@ pub enum RunError {
         "{path} was written by a newer seaworthy (schema {found}, this one reads up to {known}); upgrade seaworthy to read it"
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("cannot delete the old run {path}: {source}; delete it by hand, or give this user the right to")]
+    Delete { path: PathBuf, source: io::Error },
     #[error("no run {wanted:?} in {directory}{hint}")]
     NotFound { wanted: String, directory: PathBuf, hint: String },
 }
@@ -156,13 +166,30 @@ impl Writer {
                 }
                 Err(error) => return Err(write_error(&directory, error)),
                 Ok(()) => {
-                    let records = directory.join("hosts");
-                    fs::DirBuilder::new().mode(0o700).create(&records).map_err(|e| write_error(&records, e))?;
-                    replace_with_json(&directory.join("run.json"), &file)?;
-                    return Ok(Self { directory, file });
+                    let writer = Self { directory, file };
+                    return match writer.begin() {
+                        Ok(()) => Ok(writer),
+                        // On a full disk each further try would leave one more directory that is no run.
+                        Err(error) => Err(writer.discard(error)),
+                    };
                 }
             }
         }
+    }
+
+    fn begin(&self) -> Result<(), RunError> {
+        let records = self.directory.join("hosts");
+        let made = fs::DirBuilder::new().mode(0o700).create(&records);
+        made.map_err(|source| RunError::Write { path: records, source })?;
+        replace_with_json(&self.directory.join("run.json"), &self.file)
+    }
+
+    /// Gives up a run that could not be kept whole, because of `error`: what was written of it goes.
+    #[must_use]
+    pub fn discard(&self, error: RunError) -> RunError {
+        // Whatever is left cannot be helped: the disk has failed already.
+        let _ = fs::remove_dir_all(&self.directory);
+        error
     }
 
     pub fn directory(&self) -> &Path {
@@ -350,6 +377,7 @@ mod tests {
             sources: vec![],
             target: None,
             part: None,
+            every_ms: None,
         };
         fs::write(directory.path().join("run.json"), serde_json::to_string(&run).unwrap()).unwrap();
         assert!(matches!(Saved::load(directory.path()), Err(RunError::Newer { .. })));

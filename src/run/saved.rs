@@ -110,7 +110,7 @@ fn read_bounded(path: &Path) -> Result<String, RunError> {
     read().map_err(|source| RunError::Read { path: path.to_owned(), source })
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     let text = read_bounded(path)?;
     serde_json::from_str(&text)
         .map_err(|error| RunError::Malformed { path: path.to_owned(), reason: error.to_string() })
@@ -178,6 +178,10 @@ pub fn list(runs: &Path) -> Result<Vec<String>, RunError> {
     for entry in entries.flatten() {
         let marker = entry.path().join("run.json");
         if let (Ok(metadata), Ok(name)) = (fs::metadata(marker), entry.file_name().into_string()) {
+            // It is being deleted.
+            if name.starts_with('.') {
+                continue;
+            }
             let second = name.split('-').next().unwrap_or_default().to_owned();
             found.insert((second, metadata.modified().ok(), name.clone()), name);
         }

@@ -73,7 +73,7 @@ fn a_run_of_the_first_version_is_read() {
     assert_eq!((&*found[1].0, &found[1].1), ("lost", &json!("no-route")));
     assert_eq!(said(&output), "");
     let saved = Saved::load(Path::new(FIRST)).unwrap();
-    assert_eq!((saved.run.part, saved.run.sources), (None, Vec::new()));
+    assert_eq!((saved.run.every_ms, saved.run.part, saved.run.sources), (None, None, Vec::new()));
 }
 
 /// Puts something new into every object and behind every list of objects that only grows.
@@ -194,7 +194,8 @@ fn the_first_version_reads_what_is_written_today() {
     let host = PlannedHost { name: "a".to_owned(), groups: vec!["workers".to_owned()], role: None };
     let file = RunFile::new("sweep", SystemTime::UNIX_EPOCH, vec![host.clone()], vec!["/hosts.yml".to_owned()]);
     let part = Part { shard: "1/2".parse().unwrap(), probe: "p".to_owned(), whole: vec![host.clone()] };
-    let file = RunFile { duration_ms: Some(7), target: "1.35".parse().ok(), part: Some(part), ..file };
+    let file =
+        RunFile { duration_ms: Some(7), target: "1.35".parse().ok(), part: Some(part), every_ms: Some(30_000), ..file };
     let writer = Writer::create(runs.path(), file).unwrap();
     let failure = Failure::new(FailureKind::Dns, "no such name", "fix it");
     writer.save(&Record { reach: Some(ReachCapture::default()), ..unread(&host, failure) }).unwrap();
