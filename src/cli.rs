@@ -1,6 +1,7 @@
 //! The command line, as typed: clap's derive and nothing else. What it *means* is decided in `options` and the commands.
 
 mod change;
+mod rounds;
 mod shard;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ pub use self::change::{
     AroundArgs, ChangeArgs, ConsentArgs, FlannelArgs, FlannelCommand, JoinArgs, JoinOptions, PlanFormat, PushArgs,
     ResetArgs, RunArgs, UndoArgs,
 };
+pub use self::rounds::{OldRunsArgs, RoundsArgs};
 pub use self::shard::{MergeArgs, OutcomeArgs, ShardArgs};
 use crate::commands::inventory::ShowArgs;
 use crate::duration::parse as duration;
@@ -126,7 +128,11 @@ pub struct SweepArgs {
     #[command(flatten)]
     pub bounds: BoundsArgs,
     #[command(flatten)]
+    pub rounds: RoundsArgs,
+    #[command(flatten)]
     pub keep: KeepArgs,
+    #[command(flatten)]
+    pub old_runs: OldRunsArgs,
 }
 
 /// Looks at the cluster as `sweep` does, and measures what it finds by the target.

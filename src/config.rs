@@ -36,6 +36,11 @@ pub struct Config {
     pub known_hosts: Vec<PathBuf>,
     pub forks: Option<std::num::NonZeroU32>,
     pub run_dir: Option<PathBuf>,
+    /// Of each kind of run so many stay, whatever their age.
+    pub keep_runs: Option<std::num::NonZeroU32>,
+    /// How long runs stay.
+    #[serde(default, deserialize_with = "duration")]
+    pub keep_for: Option<Duration>,
     #[serde(default)]
     pub timeouts: Timeouts,
 }
@@ -151,12 +156,14 @@ mod tests {
         let config = parse(
             "inventory: [hosts.yml]\nuser: ops\nport: 2222\nprivate_key: [~/.ssh/ops]\nssh_config: none\njump: bastion\n\
              ssh_options: {Compression: 'no'}\nbecome: true\nbecome_user: root\nhost_key: strict\n\
-             known_hosts: [kh]\nforks: 64\nrun_dir: /runs\ntimeouts: {connect: 5s, host: 1m30s}\n",
+             known_hosts: [kh]\nforks: 64\nrun_dir: /runs\nkeep_runs: 500\nkeep_for: 30d\ntimeouts: {connect: 5s, host: 1m30s}\n",
         )
         .unwrap();
         assert_eq!(config.user.as_deref(), Some("ops"));
         assert_eq!(config.host_key, Some(HostKey::Strict));
         assert_eq!(config.timeouts.host, Some(Duration::from_secs(90)));
+        assert_eq!(config.keep_runs.map(std::num::NonZeroU32::get), Some(500));
+        assert_eq!(config.keep_for, Some(Duration::from_hours(30 * 24)));
         assert_eq!(config.timeouts.dns, None);
     }
 
@@ -165,6 +172,8 @@ mod tests {
         for (text, expected) in [
             ("usr: ops\n", "unknown field `usr`"),
             ("forks: 0\n", "line 1"),
+            ("keep_runs: 0\n", "line 1"),
+            ("keep_for: long\n", "is not a duration"),
             ("port: 70000\n", "line 1"),
             ("user: ops\ntimeouts: {connect: soon}\n", "line 2"),
             ("- a\n", "invalid type: sequence"),

@@ -28,10 +28,6 @@ impl Environment {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let path = |name: &str| set(name).map(PathBuf::from);
         let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
-        let columns = stdout().is_terminal().then(|| {
-            let size = rustix::termios::tcgetwinsize(stdout()).map_or(0, |size| usize::from(size.ws_col));
-            if size > 0 { size } else { text("COLUMNS").and_then(|columns| columns.parse().ok()).unwrap_or(0) }
-        });
         Self {
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             home: path("HOME"),
@@ -39,9 +35,15 @@ impl Environment {
             xdg_config: path("XDG_CONFIG_HOME"),
             agent_socket: path("SSH_AUTH_SOCK"),
             stderr_terminal: stderr().is_terminal(),
-            columns,
+            columns: columns(),
             variables: LOOKS.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect(),
         }
+    }
+
+    /// The same with the terminal as it is now, for whoever goes on for hours.
+    #[must_use]
+    pub fn measured_again(&self) -> Self {
+        Self { columns: columns(), ..self.clone() }
     }
 
     /// The width of the terminal behind standard output; `None` when it is none, 0 when it does not tell.
@@ -53,4 +55,12 @@ impl Environment {
     pub fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
+}
+
+fn columns() -> Option<usize> {
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    stdout().is_terminal().then(|| {
+        let size = rustix::termios::tcgetwinsize(stdout()).map_or(0, |size| usize::from(size.ws_col));
+        if size > 0 { size } else { variable().unwrap_or(0) }
+    })
 }

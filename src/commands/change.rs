@@ -17,8 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context as _;
 
 use self::engine::Course;
+use super::answers::Answers;
 use super::common::{self, Bounds, Fleet, Planned, UsageError};
-use super::opening::{Asked, Opening};
+use super::opening::{Asked, Compiled, Opening};
 use super::sweep::{self, Purpose};
 use super::{Context, hosts};
 use crate::change::journal::file::Journal;
@@ -74,7 +75,8 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let config = hosts::configuration(context.environment)?;
     let around = request.around;
-    let asked = Asked { playbook, nodes: request.nodes, hosts: &around.hosts, checks: &around.checks };
+    let asked =
+        Asked { playbook, nodes: request.nodes, hosts: &around.hosts, checks: Compiled::NotYet(&around.checks) };
     let opening = Opening::new(asked, &[], &config, context)?;
     start(opening, request, &config, context, quit)
 }
@@ -92,7 +94,8 @@ pub(super) fn start(
     let chosen = choice::choose(&opening, request)?;
     opening.warnings.extend(choice::unknown_guards(&request.how.accept_unknown, &opening.checks));
     let around = request.around;
-    let overrides = hosts::overrides(&around.connection, context.matches, config, context.environment)?;
+    let overrides =
+        hosts::overrides(&around.connection, context.matches, config, context.environment, &mut Answers::default())?;
     let planned = common::plan(&opening.inventory, &chosen.read, &overrides);
     let file = RunFile::new(
         Purpose::Change(request.command).command(),
@@ -187,7 +190,9 @@ fn with_fleet(
     let begun = Instant::now();
     let code = runtime.block_on(async {
         let interrupt = Interrupt::listen(quit);
-        let fleet = common::prepare(planned, bounds, context.environment, interrupt.clone(), &events).await?;
+        let fleet =
+            common::prepare(planned, bounds, context.environment, interrupt.clone(), &events, &mut Answers::default())
+                .await?;
         let mut work = Work { fleet, events: events.clone(), interrupt, context, begun };
         let code = run(&mut work).await;
         work.fleet.settle_host_keys().await;
@@ -206,7 +211,7 @@ struct Order {
     writer: Option<Arc<Writer>>,
     playbook: Playbook,
     options: PlanOptions,
-    checks: Checks,
+    checks: Arc<Checks>,
     show: Show,
     ask: Ask,
 }

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 use thiserror::Error;
 
+use super::answers::{Answers, Asking};
 use crate::checks::{BuiltIn, Checks};
 use crate::cli::{BoundsArgs, ChecksArgs, TerminalArgs};
 use crate::collect::{Collector, Host, Way};
@@ -97,14 +98,26 @@ pub(super) fn print_between(
     print(write)
 }
 
-/// Lets `write` fill standard output. A reader that went away (`| head`) is no error.
+/// Whether somebody still reads standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Reads,
+    /// It has seen enough (`| head`).
+    Gone,
+}
+
+/// Lets `write` fill standard output. A reader that went away is no error.
 pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    print_to_reader(write).map(|_| ())
+}
+
+/// The same for whoever wants to print more afterwards.
+pub(super) fn print_to_reader(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<Reader> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("cannot write to standard output"))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot write to standard output")),
     }
 }
 
@@ -202,6 +215,8 @@ pub(super) struct Fleet {
     pub(super) width: Width,
     pub(super) stop: Stop,
     pub(super) known_hosts: Arc<KnownHosts>,
+    /// Whether somebody can be asked about unknown host keys.
+    pub(super) asking: Asking,
     learner: Learner,
 }
 
@@ -212,6 +227,7 @@ pub(super) async fn prepare(
     environment: &Environment,
     interrupt: Interrupt,
     events: &Events,
+    answers: &mut Answers,
 ) -> anyhow::Result<Fleet> {
     let destinations = Destinations::new(Resolver::new(crate::ssh::config::Environment::from_process()));
     let mut hosts = Vec::with_capacity(planned.len());
@@ -235,7 +251,7 @@ pub(super) async fn prepare(
     }
 
     let agents = Agents::new(environment.agent_socket.clone());
-    let keys = unlock(&hosts, &agents, events).await;
+    let keys = unlock(&hosts, &agents, events, answers).await;
     let known_hosts = Arc::new(KnownHosts::new());
     let learner = Learner::start(Arc::clone(&known_hosts));
     let connector = Connector::new(ConnectorOptions {
@@ -269,7 +285,7 @@ pub(super) async fn prepare(
         told.send(Event::Interrupted);
     });
     let stop = Stop { interrupt, deadline: Instant::now().checked_add(bounds.run) };
-    Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, learner })
+    Ok(Fleet { hosts, collector: Arc::new(collector), width, stop, known_hosts, asking: answers.asking(), learner })
 }
 
 fn has_proxy_command(host: &Host) -> bool {
@@ -306,9 +322,8 @@ async fn resolve(host: PlannedHost, target: Result<Target, Failure>, destination
     Host { target: Arc::new(target), way }
 }
 
-/// Reads all key files, and asks once for each encrypted one that nothing else stands in for. Without a terminal it stays
-/// locked: the hosts that need it say so.
-async fn unlock(hosts: &[Host], agents: &Agents, events: &Events) -> KeyRing {
+/// Reads all key files, and asks once for each encrypted one that nothing else stands in for.
+async fn unlock(hosts: &[Host], agents: &Agents, events: &Events, answers: &mut Answers) -> KeyRing {
     let connections = || {
         hosts.iter().filter_map(|host| match &host.way {
             Way::Ssh(destination) => Some(destination.connections()),
@@ -317,18 +332,7 @@ async fn unlock(hosts: &[Host], agents: &Agents, events: &Events) -> KeyRing {
     };
     let mut keys = KeyRing::load(connections().flatten());
     let locked = keys.locked(connections().flatten(), agents).await;
-    keys.unlock_all(&locked, |key, wrong_so_far| {
-        let fingerprint = key.fingerprint.as_deref().map(|print| format!(" ({print})")).unwrap_or_default();
-        let again = if wrong_so_far > 0 { "wrong, once more: " } else { "" };
-        let path = key.path.display();
-        let answer = rpassword::prompt_password(format!("{again}passphrase of {path}{fingerprint}: "));
-        if answer.is_err() {
-            events.send(Event::Warning(format!(
-                "{path} is encrypted and there is no terminal to ask for its passphrase on; add it to an agent"
-            )));
-        }
-        answer.ok().map(SecretString::from)
-    });
+    keys.unlock_all(&locked, |key, wrong_so_far| answers.passphrase(key, wrong_so_far, events));
     keys
 }
 

@@ -1,12 +1,14 @@
 //! `seaworthy demo`: starts the embedded fleet and sweeps it as any other inventory, or keeps it up for other tools.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::common::{self, Bounds};
-use super::sweep::{Purpose, Show, Sweep};
+use super::show::Show;
+use super::sweep::{Purpose, Sweep};
 use super::{Context, hosts};
 use crate::checks::Checks;
 use crate::cli::{DemoArgs, HostsArgs};
@@ -58,9 +60,10 @@ pub(super) fn run(
             reach: crate::reach::Bounds::default(),
         },
         keep: None,
+        every: None,
         sources: Vec::new(),
         warnings: chosen.warnings,
-        checks: Checks::built_in()?,
+        checks: Arc::new(Checks::built_in()?),
         purpose: Purpose::Sweep,
         show: Show { format: args.output, style: common::style(context.terminal, context.environment) },
     };

@@ -3,15 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
+use super::answers::Answers;
 use super::common::{self, Bounds, UsageError};
 use super::kept::select;
-use super::sweep::{Show, Sweep};
+use super::show::Show;
+use super::sweep::Sweep;
 use super::{Context, hosts, join_log, kept, sweep};
 use crate::cli::{DiagnoseArgs, DiagnoseFormat};
 use crate::diagnose::join_log::JoinLog;
 use crate::exit::ExitCode;
 use crate::fleet;
+use crate::interrupt::Interrupt;
 use crate::inventory::limit::Limit;
 use crate::inventory::model::{HostId, Inventory};
 use crate::report::model::{Counts, Report};
@@ -51,7 +55,8 @@ pub(super) fn run(
     let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
     let (named, read) = with_companions(&chosen.inventory, &chosen.hosts, args, context)?;
     refuse_many(&named, log.as_ref())?;
-    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
+    let overrides =
+        hosts::overrides(&args.connection, context.matches, &config, context.environment, &mut Answers::default())?;
     let checks = common::checks(&args.checks, &chosen.sources)?;
     let sweep = Sweep {
         purpose: sweep::Purpose::Sweep,
@@ -59,12 +64,13 @@ pub(super) fn run(
         shard: None,
         bounds: Bounds::new(&args.bounds, &config.config),
         keep: None,
+        every: None,
         sources: chosen.sources,
         warnings: chosen.warnings,
-        checks,
+        checks: Arc::new(checks),
         show: Show { format: Format::Json, style: common::style(context.terminal, context.environment) },
     };
-    let swept = sweep.collect(context, quit)?;
+    let swept = sweep.collect(context, || Interrupt::listen(quit), &mut Answers::default())?;
     let (report, _) = fleet::report_with(&swept.run, swept.nodes, &swept.checks, &logs(&named, log.as_ref()));
     let code = tell(&report, &named, log.as_ref(), args.output, context)?;
     Ok(if swept.interrupted { ExitCode::Interrupted } else { code })

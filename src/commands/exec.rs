@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, pin_mut};
 
+use super::answers::Answers;
 use super::common::{self, Bounds};
 use super::{Context, hosts};
 use crate::cli::ExecArgs;
@@ -21,7 +22,8 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let config = hosts::configuration(context.environment)?;
     let chosen = hosts::choose(&args.hosts, &[], &config, context.environment)?;
-    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
+    let overrides =
+        hosts::overrides(&args.connection, context.matches, &config, context.environment, &mut Answers::default())?;
     let planned = common::plan(&chosen.inventory, &chosen.hosts, &overrides);
     let bounds = Bounds::new(&args.bounds, &config.config);
     let (events, display) = common::display(context.terminal, context.environment);
@@ -32,7 +34,9 @@ pub(super) fn run(
     let runtime = common::runtime()?;
     let outcome = runtime.block_on(async {
         let interrupt = Interrupt::listen(quit);
-        let mut fleet = common::prepare(planned, bounds, context.environment, interrupt.clone(), &events).await?;
+        let mut fleet =
+            common::prepare(planned, bounds, context.environment, interrupt.clone(), &events, &mut Answers::default())
+                .await?;
         events.send(Event::RunStarted { hosts: fleet.hosts.len() });
         let work = {
             let collector = Arc::clone(&fleet.collector);

@@ -8,7 +8,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use secrecy::SecretString;
 
-use super::common::{UsageError, ask_secret};
+use super::answers::Answers;
+use super::common::UsageError;
 use crate::cli::{ConnectionArgs, ConnectionKind, HostKeyArg, HostsArgs};
 use crate::config;
 use crate::environment::Environment;
@@ -121,13 +122,11 @@ pub(super) fn overrides(
     matches: &ArgMatches,
     config: &config::Loaded,
     environment: &Environment,
+    answers: &mut Answers,
 ) -> anyhow::Result<Overrides> {
     let said = Said { matches };
     let file = &config.config;
-    let from_file = |key: &str| {
-        let path = config.path.as_deref().unwrap_or(Path::new("seaworthy.yaml"));
-        Origin::Config(format!("{}: {key}", path.display()))
-    };
+    let from_file = |key: &str| from_file(config, key);
     let mut told = Overrides {
         connection: args.connection.map(|kind| Told {
             value: match kind {
@@ -156,10 +155,9 @@ pub(super) fn overrides(
         told.key_files = all(&file.private_key, &from_file("private_key"));
     }
     told.ssh_options = ssh_options(args, &said, file, &from_file)?;
-    sudo(&mut told, args, &said, file, &from_file, environment)?;
+    sudo(&mut told, args, &said, config, environment, answers)?;
     if args.ask_pass {
-        let value = ask_secret("login password", "leave -k out and use a key")?;
-        told.password = Some(Told { value, origin: Origin::Flag("--ask-pass") });
+        told.password = Some(Told { value: answers.login_password()?, origin: Origin::Flag("--ask-pass") });
     }
     Ok(told)
 }
@@ -221,15 +219,16 @@ fn sudo(
     told: &mut Overrides,
     args: &ConnectionArgs,
     said: &Said<'_>,
-    file: &config::Config,
-    from_file: &dyn Fn(&str) -> Origin,
+    config: &config::Loaded,
     environment: &Environment,
+    answers: &mut Answers,
 ) -> anyhow::Result<()> {
+    let file = &config.config;
     told.sudo_user = said
         .value("become_user", "--become-user", "SEAWORTHY_BECOME_USER", args.become_user.clone())
-        .or_else(|| self::told(file.become_user.clone(), || from_file("become_user")));
+        .or_else(|| self::told(file.become_user.clone(), || from_file(config, "become_user")));
     if args.ask_become_pass {
-        let value = ask_secret("sudo password", "use --become-password-file")?;
+        let value = answers.sudo_password()?;
         told.sudo_password = Some(Told { value, origin: Origin::Flag("--ask-become-pass") });
     } else if let Some(path) = &args.become_password_file {
         let path = environment.directory.join(path);
@@ -250,9 +249,14 @@ fn sudo(
     } else if implied {
         Some(Told { value: true, origin: Origin::Flag("--become") })
     } else {
-        self::told(file.r#become, || from_file("become"))
+        self::told(file.r#become, || from_file(config, "become"))
     };
     Ok(())
+}
+
+fn from_file(config: &config::Loaded, key: &str) -> Origin {
+    let path = config.path.as_deref().unwrap_or(Path::new("seaworthy.yaml"));
+    Origin::Config(format!("{}: {key}", path.display()))
 }
 
 fn told<T>(value: Option<T>, origin: impl FnOnce() -> Origin) -> Option<Told<T>> {

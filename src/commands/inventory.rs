@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::answers::Answers;
 use super::{Context, common, hosts};
 use crate::inventory::explain::{Explanation, Setting};
 use crate::inventory::model::{ALL, GroupId, HostId, Inventory, UNGROUPED};
@@ -77,7 +78,8 @@ pub(super) fn run(args: &crate::cli::InventoryArgs, context: &Context<'_>) -> an
     if let Some(shard) = args.shard.shard {
         chosen.hosts.retain(|host| shard.owns(chosen.inventory.host_name(*host)));
     }
-    let overrides = hosts::overrides(&args.connection, context.matches, &config, context.environment)?;
+    let overrides =
+        hosts::overrides(&args.connection, context.matches, &config, context.environment, &mut Answers::default())?;
     let text = match &args.show.host {
         Some(name) => explain(&chosen.inventory, chosen.inventory.find(name)?, &overrides, args.show.output),
         None if args.show.graph => graph(&chosen.inventory, &chosen.hosts),

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 
 use super::Context;
 use super::common::{self, UsageError};
-use super::sweep::{Purpose, Show, exit_code};
+use super::show::Show;
+use super::sweep::{Purpose, exit_code};
 use crate::cli::{ChecksArgs, HostsArgs, Rerun};
 use crate::exit::ExitCode;
 use crate::fleet::{self, Understood};

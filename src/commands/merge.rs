@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::sweep::{Purpose, Show};
+use super::show::Show;
+use super::sweep::Purpose;
 use super::{Context, common, hosts, kept};
 use crate::cli::MergeArgs;
 use crate::exit::ExitCode;

@@ -9,6 +9,7 @@ use crate::cli::{Cli, Command, SchemaOf, TerminalArgs};
 use crate::environment::Environment;
 use crate::exit::ExitCode;
 
+mod answers;
 mod change;
 mod common;
 mod demo;
@@ -24,8 +25,11 @@ mod kept;
 mod merge;
 mod opening;
 mod preflight;
+mod reading;
 mod reset;
+mod rounds;
 mod run;
+mod show;
 mod sweep;
 mod undo;
 

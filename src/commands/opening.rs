@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -24,7 +25,7 @@ pub(super) struct Opening {
     pub(super) sources: Vec<String>,
     /// What was odd on the way.
     pub(super) warnings: Vec<String>,
-    pub(super) checks: Checks,
+    pub(super) checks: Arc<Checks>,
     pub(super) playbook: Playbook,
 }
 
@@ -36,7 +37,15 @@ pub(super) struct Asked<'a> {
     /// Hosts that were named; none for all of the playbook.
     pub(super) nodes: &'a [String],
     pub(super) hosts: &'a HostsArgs,
-    pub(super) checks: &'a ChecksArgs,
+    pub(super) checks: Compiled<'a>,
+}
+
+/// Compiling the checks takes longer than everything else that comes before the first connection.
+#[derive(Clone, Copy)]
+pub(super) enum Compiled<'a> {
+    NotYet(&'a ChecksArgs),
+    /// By an earlier opening of the same program.
+    Already(&'a Arc<Checks>),
 }
 
 impl Opening {
@@ -48,7 +57,13 @@ impl Opening {
         context: &Context<'_>,
     ) -> anyhow::Result<Self> {
         let choose = || hosts::choose(asked.hosts, remembered, config, context.environment);
-        let (chosen, checks) = common::checks_beside(asked.checks, choose, |chosen| &chosen.sources)?;
+        let (chosen, checks) = match asked.checks {
+            Compiled::NotYet(args) => {
+                let (chosen, checks) = common::checks_beside(args, choose, |chosen| &chosen.sources)?;
+                (chosen, Arc::new(checks))
+            }
+            Compiled::Already(checks) => (choose()?, Arc::clone(checks)),
+        };
         let playbook = match load(asked.playbook, &context.environment.directory, &checks) {
             Err(error @ LoadError::NoName { .. }) => return Err(UsageError::new(error.to_string()).into()),
             loaded => loaded?,

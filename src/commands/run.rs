@@ -3,10 +3,11 @@
 
 use super::change::{self, Ask, Earlier, Request};
 use super::common::UsageError;
-use super::opening::{Asked, Opening};
-use super::sweep::{self, Purpose, Reading};
+use super::opening::{Asked, Compiled, Opening};
+use super::reading::Reading;
+use super::sweep::{self, Purpose};
 use super::{Context, hosts};
-use crate::cli::{ChangeArgs, PlanFormat, RunArgs};
+use crate::cli::{ChangeArgs, OldRunsArgs, PlanFormat, RunArgs};
 use crate::exit::ExitCode;
 use crate::playbook::load::PRE_UPGRADE;
 use crate::report::Format;
@@ -25,13 +26,14 @@ pub(super) fn run(
     let playbook = args.playbook.as_deref().unwrap_or_default();
     let config = hosts::configuration(context.environment)?;
     let around = &args.around;
-    let asked = Asked { playbook, nodes: &args.nodes, hosts: &around.hosts, checks: &around.checks };
+    let asked = Asked { playbook, nodes: &args.nodes, hosts: &around.hosts, checks: Compiled::NotYet(&around.checks) };
     let opening = Opening::new(asked, &[], &config, context)?;
     if opening.playbook.only_looks() {
         let reading = Reading {
             connection: &around.connection,
             bounds: &around.bounds,
             runs: &around.runs,
+            old_runs: OldRunsArgs::default(),
             no_save: args.no_save,
             output: args.output,
             shard: args.shard.shard,

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::{StreamExt, pin_mut};
 
-use super::common::{self, Bounds, Fleet, Planned, UsageError};
-use super::opening::{Asked, Opening};
-use super::{Context, hosts, kept};
+use super::answers::{Answers, Asking};
+use super::common::{self, Bounds, Fleet, Planned};
+use super::opening::{Asked, Compiled, Opening};
+use super::reading::{Keep, Reading};
+use super::show::Show;
+use super::{Context, hosts, kept, rounds};
 use crate::checks::Checks;
-use crate::cli::{BoundsArgs, ConnectionArgs, OutcomeArgs, RunDirArgs, SweepArgs};
+use crate::cli::SweepArgs;
 use crate::collect::{Collector, Host, Script, stopped_record};
 use crate::config;
 use crate::exit::ExitCode;
@@ -23,8 +26,7 @@ use crate::playbook::load::{HEALTH_SWEEP, PRE_UPGRADE};
 use crate::probe::{self, ScriptOptions};
 use crate::record::Record;
 use crate::report::model::Report;
-use crate::report::style::Style;
-use crate::report::{self, Format};
+use crate::run::old::Broom;
 use crate::run::{self, Part, PlannedHost, RunFile, Writer};
 use crate::shard::Shard;
 use crate::ssh::UnknownKey;
@@ -53,7 +55,7 @@ impl Purpose {
     }
 
     /// The playbook that the subcommand is short for.
-    const fn playbook(self) -> &'static str {
+    pub(super) const fn playbook(self) -> &'static str {
         match self {
             Self::Sweep | Self::Change(_) => HEALTH_SWEEP,
             Self::Preflight(_) => PRE_UPGRADE,
@@ -74,6 +76,9 @@ pub(super) fn run(
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(every) = args.rounds.every {
+        return rounds::run(args, every, purpose, context, quit);
+    }
     let config = hosts::configuration(context.environment)?;
     let runs = || common::runs_directory(args.keep.runs.run_dir.as_deref(), &config.config, context.environment);
     let show = Show { format: args.output, style: common::style(context.terminal, context.environment) };
@@ -88,7 +93,8 @@ pub(super) fn run(
     }
     let earlier = args.rerun.map(|which| kept::earlier(&runs()?, which, &args.checks)).transpose()?;
     let remembered = earlier.as_ref().map(|earlier| earlier.sources.as_slice()).unwrap_or_default();
-    let asked = Asked { playbook: purpose.playbook(), nodes: &[], hosts: &args.hosts, checks: &args.checks };
+    let checks = Compiled::NotYet(&args.checks);
+    let asked = Asked { playbook: purpose.playbook(), nodes: &[], hosts: &args.hosts, checks };
     let mut opening = Opening::new(asked, remembered, &config, context)?;
     if let Some(earlier) = &earlier {
         opening.hosts.retain(|host| earlier.names.contains(opening.inventory.host_name(*host)));
@@ -102,28 +108,7 @@ pub(super) fn run(
             return Ok(ExitCode::Ok);
         }
     }
-    let reading = Reading {
-        connection: &args.connection,
-        bounds: &args.bounds,
-        runs: &args.keep.runs,
-        no_save: args.keep.no_save,
-        output: args.output,
-        shard: args.shard.shard,
-        outcome: args.outcome,
-    };
-    look(opening, reading, purpose, &config, context, quit)
-}
-
-/// How hosts are read and what is made of it, as typed.
-#[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
-    pub(super) connection: &'a ConnectionArgs,
-    pub(super) bounds: &'a BoundsArgs,
-    pub(super) runs: &'a RunDirArgs,
-    pub(super) no_save: bool,
-    pub(super) output: Format,
-    pub(super) shard: Option<Shard>,
-    pub(super) outcome: OutcomeArgs,
+    look(opening, Reading::of(args), purpose, &config, context, quit)
 }
 
 /// Runs a playbook that only looks.
@@ -135,64 +120,49 @@ pub(super) fn look(
     context: &Context<'_>,
     quit: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    let overrides = hosts::overrides(reading.connection, context.matches, config, context.environment)?;
-    if let (Some(shard), true) = (reading.shard, reading.no_save) {
-        let message =
-            format!("--no-save keeps nothing of shard {shard}, and there would be nothing to merge; leave it out");
-        return Err(UsageError::new(message).into());
-    }
-    let keep = if reading.no_save {
-        None
-    } else {
-        Some(common::runs_directory(reading.runs.run_dir.as_deref(), &config.config, context.environment)?)
-    };
-    let sweep = Sweep {
-        planned: common::plan(&opening.inventory, &opening.hosts, &overrides),
-        shard: reading.shard,
-        bounds: Bounds::new(reading.bounds, &config.config),
-        keep: keep.as_deref(),
-        sources: opening.sources,
-        warnings: opening.warnings,
-        checks: opening.checks,
-        purpose,
-        show: Show { format: reading.output, style: common::style(context.terminal, context.environment) },
-    };
+    let sweep = reading.sweep(opening, purpose, None, config, &mut Answers::default(), context)?;
     Ok(reading.outcome.of(sweep.run(context, quit)?))
 }
 
-/// How the result is printed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Show {
-    pub(super) format: Format,
-    pub(super) style: Style,
-}
-
 /// A sweep that is ready to go; also what `demo` does.
-pub(super) struct Sweep<'s> {
+pub(super) struct Sweep {
     pub(super) planned: Vec<Planned>,
     /// The part of them that is read.
     pub(super) shard: Option<Shard>,
     pub(super) bounds: Bounds,
-    /// The directory of runs; `None` to keep nothing.
-    pub(super) keep: Option<&'s Path>,
+    /// `None` to keep nothing.
+    pub(super) keep: Option<Keep>,
+    /// It is one of many that begin so often.
+    pub(super) every: Option<Duration>,
     pub(super) sources: Vec<String>,
     pub(super) warnings: Vec<String>,
-    pub(super) checks: Checks,
+    pub(super) checks: Arc<Checks>,
     pub(super) purpose: Purpose,
     pub(super) show: Show,
 }
 
-impl Sweep<'_> {
+impl Sweep {
     pub(super) fn run(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<ExitCode> {
-        let (show, mut swept) = (self.show, self.collect(context, quit)?);
+        let (show, keep) = (self.show, self.keep.clone());
+        let mut swept = self.collect(context, || Interrupt::listen(quit), &mut Answers::default())?;
         let nodes = std::mem::take(&mut swept.nodes);
         let (report, records) = fleet::report_understood(&swept.run, nodes, &swept.checks);
         show.print(&report, &records, &swept.checks, context)?;
+        let deleted =
+            keep.filter(|_| swept.kept.is_some()).map_or(0, |keep| keep.delete_old(&mut Broom::default(), &swept.run));
+        if deleted > 0 && !context.terminal.quiet {
+            let _ = writeln!(io::stderr(), "deleted {deleted} older runs (--keep-runs, --keep-for)");
+        }
         swept.end(&report, context)
     }
 
-    /// Reads all nodes, and keeps what they said.
-    pub(super) fn collect(self, context: &Context<'_>, quit: impl FnOnce() + Send + 'static) -> anyhow::Result<Swept> {
+    /// Reads all nodes, and keeps what they said. `listen` is called within the runtime.
+    pub(super) fn collect(
+        self,
+        context: &Context<'_>,
+        listen: impl FnOnce() -> Interrupt,
+        answers: &mut Answers,
+    ) -> anyhow::Result<Swept> {
         let started = (SystemTime::now(), Instant::now());
         let (events, display) = common::display(context.terminal, context.environment);
         for warning in self.warnings {
@@ -209,7 +179,8 @@ impl Sweep<'_> {
         let mut run_file = RunFile::new(self.purpose.command(), started.0, own, self.sources);
         run_file.target = self.purpose.target();
         run_file.part = self.shard.map(|shard| Part { shard, probe: probe::fingerprint(), whole });
-        let writer = self.keep.and_then(|runs| match Writer::create(runs, run_file.clone()) {
+        run_file.every_ms = self.every.map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+        let writer = self.keep.and_then(|keep| match Writer::create(&keep.runs, run_file.clone()) {
             Ok(writer) => Some(Arc::new(writer)),
             Err(error) => {
                 events.send(Event::Warning(error.to_string()));
@@ -218,9 +189,9 @@ impl Sweep<'_> {
         });
         let runtime = common::runtime()?;
         let outcome = runtime.block_on(async {
-            let interrupt = Interrupt::listen(quit);
-            let mut fleet =
-                common::prepare(planned, self.bounds, context.environment, interrupt.clone(), &events).await?;
+            let interrupt = listen();
+            let stop = interrupt.clone();
+            let mut fleet = common::prepare(planned, self.bounds, context.environment, stop, &events, answers).await?;
             let read = read(&mut fleet, writer.as_ref(), &events).await;
             anyhow::Ok((read, interrupt.has_fired()))
         });
@@ -230,7 +201,12 @@ impl Sweep<'_> {
         let mut run_file = writer.as_ref().map_or(run_file, |writer| writer.file().clone());
         let duration = started.1.elapsed();
         run_file.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        let kept = writer.map(|writer| (writer.directory().to_owned(), writer.finish(&run_file)));
+        let kept = writer.map(|writer| {
+            let finished = writer.finish(&run_file);
+            // Nothing deletes a run that has no end, so many of them would fill the disk for good.
+            let finished = if self.every.is_some() { finished.map_err(|e| writer.discard(e)) } else { finished };
+            (writer.directory().to_owned(), finished)
+        });
         if let Some((_, Err(error))) = &kept {
             events.send(Event::Warning(error.to_string()));
         }
@@ -244,7 +220,7 @@ impl Sweep<'_> {
 pub(super) struct Swept {
     pub(super) run: RunFile,
     pub(super) nodes: Vec<Understood>,
-    pub(super) checks: Checks,
+    pub(super) checks: Arc<Checks>,
     pub(super) interrupted: bool,
     kept: Option<PathBuf>,
     /// Records that could not be written.
@@ -262,6 +238,12 @@ impl Swept {
             );
             let _ = writeln!(io::stderr(), "kept in {} ({next})", directory.display());
         }
+        self.code(report)
+    }
+
+    /// What the run amounts to.
+    pub(super) fn code(&self, report: &Report) -> anyhow::Result<ExitCode> {
+        let part = self.run.part.as_ref().map(|part| part.shard);
         if self.interrupted {
             return Ok(ExitCode::Interrupted);
         }
@@ -304,7 +286,8 @@ async fn sweep(fleet: &Fleet, writer: Option<&Arc<Writer>>, events: &Events) -> 
     let Read { mut nodes, lost } =
         pass(&fleet.collector, &fleet.hosts, fleet.width, fleet.stop.clone(), writer, events).await;
     let unknown = fleet.collector.take_unknown_keys();
-    if unknown.is_empty() || fleet.stop.interrupt.has_fired() || !ask_about(&unknown, &fleet.known_hosts, events) {
+    let nobody = fleet.asking == Asking::Over || fleet.stop.interrupt.has_fired();
+    if unknown.is_empty() || nobody || !ask_about(&unknown, &fleet.known_hosts, events) {
         return Read { nodes, lost };
     }
     // The accepted ones are known now: those hosts get their turn.
@@ -391,42 +374,4 @@ fn ask_about(unknown: &[UnknownKey], known_hosts: &KnownHosts, events: &Events) 
         }
     }
     true
-}
-
-impl OutcomeArgs {
-    /// The code that the program ends with.
-    pub(super) const fn of(self, code: ExitCode) -> ExitCode {
-        if self.exit_zero { code.without_findings() } else { code }
-    }
-}
-
-impl Show {
-    pub(super) fn print(
-        self,
-        report: &Report,
-        records: &[Record],
-        checks: &Checks,
-        context: &Context<'_>,
-    ) -> anyhow::Result<()> {
-        common::print(|mut out| {
-            match (&report.run.gate, self.format) {
-                (Some(gate), Format::Table) => report::gate::write(report, gate, checks, &self.style, &mut out)?,
-                (Some(gate), Format::Wide) => {
-                    report::write(self.format, report, &self.style, &mut out)?;
-                    report::gate::write_lines(report, gate, checks, &self.style, &mut out)?;
-                }
-                _ => report::write(self.format, report, &self.style, &mut out)?,
-            }
-            if matches!(self.format, Format::Table | Format::Wide) {
-                if context.terminal.verbose > 0 {
-                    writeln!(out)?;
-                    report::timings::write(report, &self.style, &mut out)?;
-                }
-                if context.terminal.verbose > 1 {
-                    report::noise::write(records, &self.style, &mut out)?;
-                }
-            }
-            Ok(())
-        })
-    }
 }

@@ -10,6 +10,7 @@
 //! - `junit`, `prometheus`: for machines that watch.
 //! - [`gate`]: the answer to whether nodes may be upgraded, instead of the table.
 //! - [`timings`]: where the time went.
+//! - [`round`]: what has changed since the sweep before, where many follow each other.
 //! - [`outputs`]: the folded outputs of `exec`.
 //! - [`change`]: plans, how a run of changes goes and ended, and what it brought about.
 //!
@@ -35,6 +36,7 @@ mod notes;
 pub mod outputs;
 mod plan;
 mod prometheus;
+pub mod round;
 mod rows;
 pub mod schema;
 pub mod story;

@@ -29,6 +29,8 @@ mod probe;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod rounds;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod shard;

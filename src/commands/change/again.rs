@@ -10,6 +10,7 @@ use crate::change::journal::file::{JOURNAL_FILE, Journal};
 use crate::change::plan::{Decision, Plan};
 use crate::checks::Checks;
 use crate::cli::{AroundArgs, PlanFormat};
+use crate::commands::answers::Answers;
 use crate::commands::common::{self, UsageError};
 use crate::commands::{Context, hosts};
 use crate::config;
@@ -66,7 +67,8 @@ fn take_up(
     let chosen = hosts::choose(&around.hosts, &file.sources, &config, context.environment)?;
     let checks = common::checks(&around.checks, &chosen.sources)?;
     let read = hosts_of(&file, &kept.plan, &chosen.inventory)?;
-    let overrides = hosts::overrides(&around.connection, context.matches, &config, context.environment)?;
+    let overrides =
+        hosts::overrides(&around.connection, context.matches, &config, context.environment, &mut Answers::default())?;
     let planned = common::plan(&chosen.inventory, &read, &overrides);
     let show = Show { output, diff: false };
     with_fleet(planned, bounds(around, &config), chosen.warnings, context, quit, async |work| {

@@ -1,6 +1,6 @@
-//! The sweep before a change and the sweep after it: what each node was and is, what was red and is gone, what is new.
+//! Two sweeps, before and after a change or one after the other: what each node was and is, what was red and is gone, what is new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use schemars::JsonSchema;
@@ -48,13 +48,32 @@ pub struct Fault {
 
 /// Compares those nodes that either sweep has among `nodes`, in that order.
 pub fn compare(before: &Report, after: &Report, nodes: &[String]) -> Vec<Compared> {
-    let of = |report: &'_ Report, name: &str| report.nodes.iter().position(|node| node.name == name);
+    let [before, after] = [before, after].map(by_name);
     let compared = nodes.iter().filter_map(|name| {
-        let was = of(before, name).map(|place| &before.nodes[place]);
-        let is = of(after, name).map(|place| &after.nodes[place]);
+        let (was, is) = (before.get(name.as_str()).copied(), after.get(name.as_str()).copied());
         (was.is_some() || is.is_some()).then(|| one(name, was, is))
     });
     compared.collect()
+}
+
+/// The nodes that are not as they were: another outcome, phase or reason not to be read, a check that fails or warns now or does not any
+/// more, a node that came or went. Figures that moved are no change. In the order of `after`, what went last.
+pub fn differing(before: &Report, after: &Report) -> Vec<Compared> {
+    let [old, new] = [before, after].map(by_name);
+    let went = before.nodes.iter().filter(|node| !new.contains_key(node.name.as_str()));
+    let names = after.nodes.iter().chain(went).map(|node| node.name.as_str());
+    let state = |node: &NodeReport| (node.outcome(), node.phase, node.failure.as_ref().map(|failure| failure.kind));
+    let compared = names.filter_map(|name| {
+        let (was, is) = (old.get(name).copied(), new.get(name).copied());
+        let compared = one(name, was, is);
+        let same = was.map(state) == is.map(state) && compared.gone.is_empty() && compared.new.is_empty();
+        (!same).then_some(compared)
+    });
+    compared.collect()
+}
+
+fn by_name(report: &Report) -> HashMap<&str, &NodeReport> {
+    report.nodes.iter().map(|node| (node.name.as_str(), node)).collect()
 }
 
 fn one(name: &str, was: Option<&NodeReport>, is: Option<&NodeReport>) -> Compared {

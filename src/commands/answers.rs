@@ -1,0 +1,77 @@
+//! What the user was asked and typed: login password, sudo password, passphrases of keys. A command that reads everything else
+//! anew again and again asks once and keeps the answers here, in memory and in their secret types, as long as it runs.
+//!
+//! What is asked for, and when, is decided elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::common::ask_secret;
+use crate::ssh::keys::Locked;
+use crate::ui::{Event, Events};
+
+/// Whether somebody is there to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Asking {
+    #[default]
+    Open,
+    /// Nobody may look at the terminal any more: a question would stop everything until somebody does.
+    Over,
+}
+
+/// All answers so far.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    login: Option<SecretString>,
+    sudo: Option<SecretString>,
+    passphrases: BTreeMap<PathBuf, SecretString>,
+    asking: Asking,
+}
+
+impl Answers {
+    /// From now on nobody is asked: what was typed is all that there is.
+    pub(super) const fn close(&mut self) {
+        self.asking = Asking::Over;
+    }
+
+    pub(super) const fn asking(&self) -> Asking {
+        self.asking
+    }
+
+    pub(super) fn login_password(&mut self) -> anyhow::Result<SecretString> {
+        once(&mut self.login, "login password", "leave -k out and use a key")
+    }
+
+    pub(super) fn sudo_password(&mut self) -> anyhow::Result<SecretString> {
+        once(&mut self.sudo, "sudo password", "use --become-password-file")
+    }
+
+    /// The passphrase of a key after so many wrong ones. Without a terminal the key stays locked, and the hosts that need it
+    /// say so.
+    pub(super) fn passphrase(&mut self, key: &Locked, wrong_so_far: u32, events: &Events) -> Option<SecretString> {
+        if self.asking == Asking::Over {
+            return self.passphrases.get(&key.path).filter(|_| wrong_so_far == 0).cloned();
+        }
+        let fingerprint = key.fingerprint.as_deref().map(|print| format!(" ({print})")).unwrap_or_default();
+        let again = if wrong_so_far > 0 { "wrong, once more: " } else { "" };
+        let path = key.path.display();
+        let Ok(answer) = rpassword::prompt_password(format!("{again}passphrase of {path}{fingerprint}: ")) else {
+            events.send(Event::Warning(format!(
+                "{path} is encrypted and there is no terminal to ask for its passphrase on; add it to an agent"
+            )));
+            return None;
+        };
+        let answer = SecretString::from(answer);
+        self.passphrases.insert(key.path.clone(), answer.clone());
+        Some(answer)
+    }
+}
+
+fn once(known: &mut Option<SecretString>, what: &str, instead: &str) -> anyhow::Result<SecretString> {
+    if let Some(known) = known {
+        return Ok(known.clone());
+    }
+    Ok(known.insert(ask_secret(what, instead)?).clone())
+}
