@@ -16,7 +16,7 @@ pub struct RoundsArgs {
     /// Each round is a whole sweep: configuration, inventory, `known_hosts` and `ssh_config` are read anew, every connection and
     /// every check of a host key is new. Only the checks are compiled once, and what was typed (passwords, passphrases) is kept in memory;
     /// nobody is asked after the first round. A round that takes longer than TIME makes the next one begin at once; two never run at a
-    /// time, and what is skipped is said. A round that fails as a whole (an inventory that is wrong meanwhile, a full disk) is told on
+    /// time, and what is skipped is said. A round that fails as a whole (an inventory that is wrong meanwhile) is told on
     /// standard error, and the next one comes; the first one ends the program.
     ///
     /// With -o table and wide, each round says what has changed since the one before, and shows the table where something has:

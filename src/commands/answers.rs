@@ -75,3 +75,36 @@ fn once(known: &mut Option<SecretString>, what: &str, instead: &str) -> anyhow::
     }
     Ok(known.insert(ask_secret(what, instead)?).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::ui::{Display, Progress};
+
+    #[test]
+    fn afterwards_what_was_typed_is_all_that_there_is() {
+        let known = |path: &str| Locked { path: path.into(), fingerprint: None };
+        let mut answers = Answers {
+            login: Some("login".to_owned().into()),
+            sudo: Some("sudo".to_owned().into()),
+            passphrases: [("a".into(), "phrase".to_owned().into())].into(),
+            asking: Asking::Open,
+        };
+        answers.close();
+        assert_eq!(answers.asking(), Asking::Over);
+        let (events, display) = Display::start(Progress::Off, true);
+        let mut phrase = |path, wrong| {
+            answers.passphrase(&known(path), wrong, &events).map(|phrase| phrase.expose_secret().to_owned())
+        };
+        // A passphrase that no longer fits, or that was never typed, is not asked for.
+        assert_eq!([phrase("a", 0), phrase("a", 1), phrase("b", 0)], [Some("phrase".to_owned()), None, None]);
+        assert_eq!(answers.login_password().unwrap().expose_secret(), "login");
+        assert_eq!(answers.sudo_password().unwrap().expose_secret(), "sudo");
+        assert!(!format!("{answers:?}").contains("phrase\""), "secrets are not printed");
+        display.finish(Duration::from_mins(1));
+    }
+}

@@ -6,6 +6,7 @@ mod documents;
 mod fixture;
 mod hostile;
 mod outputs;
+mod round;
 
 use fixture::PLAIN;
 use seaworthy::report::model::Report;
