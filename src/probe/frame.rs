@@ -3,10 +3,9 @@
 //! Pure and total: whatever the bytes are, the result is a capture or a typed reason why there is none, and it is never
 //! larger than the limits allow. What a section's text means is not known here.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use memchr::memmem;
+use memchr::{memchr, memmem, memrchr};
 
 use crate::record::{Capture, Section};
 
@@ -20,7 +19,7 @@ pub const GREETING_WITHIN: usize = 256 << 10;
 pub struct Limits {
     /// Sections; later ones are dropped and the capture is not complete.
     pub sections: usize,
-    /// Bytes of one section's text.
+    /// Bytes of one section's text; less where the script itself sends less.
     pub section: usize,
     /// Bytes of all texts together.
     pub total: usize,
@@ -35,6 +34,28 @@ impl Limits {
     pub const DEFAULT: Self =
         Self { sections: 4096, section: 8 << 20, total: 16 << 20, noise: 1 << 10, stderr: 4 << 10 };
 }
+
+/// What the script cuts a section at, in bytes (`docs/probe.md`, "Limits").
+fn cut_at(id: &str) -> usize {
+    match id {
+        "api-nodes" => 8 << 20,
+        "api-pods-system" => 4 << 20,
+        "api-daemonsets" | "api-pod-ips" => 1 << 20,
+        "ip-route" | "ip-neigh" | "ip-fdb" | "api-csr" => 512 << 10,
+        _ if id.starts_with("crictl-") => 512 << 10,
+        "ip-link" | "containerd-dump" => 256 << 10,
+        _ => 64 << 10,
+    }
+}
+
+/// What is kept of a section's text, in bytes: twice what the script sends. A node that sends more does not run the script, and
+/// what is made of a text may take many times its size.
+fn room(id: &str) -> usize {
+    cut_at(id) * 2
+}
+
+/// A marker names a path at most, which has 4,096 bytes; a line that is longer is text.
+const LONGEST_MARKER: usize = 8 << 10;
 
 /// The probe's first frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,21 +85,21 @@ pub enum FrameError {
 }
 
 /// A frame's first line, without its nonce.
-enum Marker<'a> {
-    Hello(&'a str),
-    Begin { id: &'a str, rc: i32, ms: u32, arg: Option<&'a str> },
+enum Marker {
+    Hello(Result<Greeting, FrameError>),
+    Begin { id: String, rc: i32, ms: u32, arg: Option<String> },
     Cut,
     Bye,
 }
 
-impl<'a> Marker<'a> {
+impl Marker {
     /// `None` for a line that is no marker of this run, and for one whose fields are nonsense: that is text.
-    fn of(line: &'a str, nonce: &Nonce) -> Option<Self> {
+    fn of(line: &str, nonce: &Nonce) -> Option<Self> {
         let rest = line.strip_prefix("@@")?.strip_prefix(nonce.as_str())?.strip_prefix(' ')?;
         match rest.split_once(' ') {
             None if rest == "bye" => Some(Self::Bye),
             None if rest == "cut" => Some(Self::Cut),
-            Some(("hello", fields)) => Some(Self::Hello(fields)),
+            Some(("hello", fields)) => Some(Self::Hello(parse_greeting(fields))),
             Some((id, fields)) if is_id(id) => {
                 let (rc, fields) = fields.split_once(' ')?;
                 let (ms, arg) = match fields.split_once(' ') {
@@ -89,10 +110,10 @@ impl<'a> Marker<'a> {
                 let rc = integer(rc)?.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
                 let ms = integer(ms)?.clamp(0, i64::from(u32::MAX));
                 Some(Self::Begin {
-                    id,
+                    id: id.to_owned(),
                     rc: i32::try_from(rc).unwrap_or(i32::MAX),
                     ms: u32::try_from(ms).unwrap_or(u32::MAX),
-                    arg: arg.filter(|arg| !arg.is_empty()),
+                    arg: arg.filter(|arg| !arg.is_empty()).map(|arg| arg.replace('\0', "")),
                 })
             }
             _ => None,
@@ -105,11 +126,11 @@ fn head(nonce: &Nonce) -> String {
     format!("@@{} ", nonce.as_str())
 }
 
-/// The markers of an answer and the text between them. What lies between two markers is looked at as a whole: an answer has a
-/// thousand lines and a hundred markers.
+/// The markers of an answer and what lies between them, which is looked at as a whole: an answer has a thousand lines and a
+/// hundred markers. As bytes: the text of 20 MB that are not UTF-8 would take 60.
 struct Markers<'a> {
     /// Begins at the start of a line.
-    rest: &'a str,
+    rest: &'a [u8],
     /// Finds [`head`].
     finder: memmem::Finder<'a>,
     nonce: &'a Nonce,
@@ -117,10 +138,10 @@ struct Markers<'a> {
 
 struct Found<'a> {
     /// The whole lines before it.
-    before: &'a str,
+    before: &'a [u8],
     /// Its own, without the newline.
-    line: &'a str,
-    marker: Marker<'a>,
+    line: &'a [u8],
+    marker: Marker,
 }
 
 impl<'a> Markers<'a> {
@@ -128,16 +149,19 @@ impl<'a> Markers<'a> {
     fn next(&mut self, crlf: bool) -> Option<Found<'a>> {
         let mut from = 0;
         loop {
-            let start = from + self.finder.find(self.rest.as_bytes().get(from..)?)?;
+            let start = from + self.finder.find(self.rest.get(from..)?)?;
             from = start + 1;
             let (before, rest) = self.rest.split_at(start);
-            if !(before.is_empty() || before.ends_with('\n')) {
+            if !(before.is_empty() || before.ends_with(b"\n")) {
                 continue;
             }
-            let (line, rest) = rest.split_once('\n')?;
-            let bare = if crlf { line.strip_suffix('\r').unwrap_or(line) } else { line };
-            if let Some(marker) = Marker::of(bare, self.nonce) {
-                self.rest = rest;
+            let (line, rest) = rest.split_at(memchr(b'\n', rest)?);
+            let bare = if crlf { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
+            if bare.len() > LONGEST_MARKER {
+                continue;
+            }
+            if let Some(marker) = Marker::of(&String::from_utf8_lossy(bare), self.nonce) {
+                self.rest = rest.get(1..).unwrap_or_default();
                 return Some(Found { before, line, marker });
             }
         }
@@ -198,7 +222,7 @@ pub fn greeting(bytes: &[u8], nonce: &Nonce) -> Option<Result<Greeting, FrameErr
         line.starts_with(b"@@").then_some(())?;
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
         match Marker::of(&line, nonce)? {
-            Marker::Hello(fields) => Some(parse_greeting(fields)),
+            Marker::Hello(greeting) => Some(greeting),
             _ => None,
         }
     })
@@ -209,26 +233,22 @@ pub fn greeting(bytes: &[u8], nonce: &Nonce) -> Option<Result<Greeting, FrameErr
 /// Bytes that are not UTF-8 become U+FFFD, NULs are dropped. If the greeting ended with CR LF, a terminal stands in between
 /// and one CR is taken from every line's end.
 pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Result<Capture, FrameError> {
-    let text = String::from_utf8_lossy(stdout);
     let mut capture = Capture { stderr: lossy_head(stderr, limits.stderr), ..Capture::default() };
     let head = head(nonce);
-    let mut markers = Markers { rest: &text, finder: memmem::Finder::new(&head), nonce };
+    let mut markers = Markers { rest: stdout, finder: memmem::Finder::new(&head), nonce };
 
     let mut noise = Kept::new(limits.noise);
-    let (fields, crlf) = loop {
-        let Some(found) = markers.next(true) else {
-            return Err(no_greeting(&text));
-        };
-        noise.push(found.before);
+    let (greeting, crlf) = loop {
+        let Some(found) = markers.next(true) else { return Err(no_greeting(stdout)) };
+        noise.push_bytes(found.before);
         match found.marker {
-            Marker::Hello(fields) => break (fields, found.line.ends_with('\r')),
+            Marker::Hello(greeting) => break (greeting?, found.line.ends_with(b"\r")),
             Marker::Begin { .. } | Marker::Cut | Marker::Bye => {
-                noise.push(found.line);
+                noise.push_bytes(found.line);
                 noise.push("\n");
             }
         }
     };
-    let greeting = parse_greeting(fields)?;
     // The newline before the greeting is the script's own.
     let own = if crlf { "\r\n" } else { "\n" };
     capture.noise = match noise.text.strip_suffix(own) {
@@ -251,15 +271,9 @@ pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Re
                     dropped = true;
                     break;
                 }
-                let room = limits.section.min(limits.total.saturating_sub(total));
-                let section = Section {
-                    id: id.to_owned(),
-                    arg: arg.map(|arg| arg.replace('\0', "")),
-                    rc,
-                    ms,
-                    truncated: false,
-                    text: String::new(),
-                };
+                total += arg.as_ref().map_or(0, String::len);
+                let room = limits.section.min(room(&id)).min(limits.total.saturating_sub(total));
+                let section = Section { id, arg, rc, ms, truncated: false, text: String::new() };
                 open = Some(Open { section, kept: Kept::new(room), empty: true });
             }
             Marker::Cut => {
@@ -278,9 +292,9 @@ pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Re
     }
     if let Some(open) = &mut open {
         // The stream ended inside it: its last line may be half a line. Half a marker is neither a marker nor text.
-        let (whole, half) = markers.rest.split_at(markers.rest.rfind('\n').map_or(0, |end| end + 1));
+        let (whole, half) = markers.rest.split_at(memrchr(b'\n', markers.rest).map_or(0, |end| end + 1));
         open.lines(whole, crlf);
-        if !half.is_empty() && !(half.starts_with(&head) || head.starts_with(half)) {
+        if !half.is_empty() && !(half.starts_with(head.as_bytes()) || head.as_bytes().starts_with(half)) {
             open.lines(half, false);
         }
         open.section.truncated = true;
@@ -301,7 +315,7 @@ struct Open {
 }
 
 impl Open {
-    fn lines(&mut self, lines: &str, crlf: bool) {
+    fn lines(&mut self, lines: &[u8], crlf: bool) {
         if lines.is_empty() {
             return;
         }
@@ -310,8 +324,16 @@ impl Open {
             self.kept.push("\n");
         }
         self.empty = false;
-        let lines = if crlf { Cow::Owned(lines.replace("\r\n", "\n")) } else { Cow::Borrowed(lines) };
-        self.kept.push(lines.strip_suffix('\n').unwrap_or(&lines));
+        let last = lines.strip_suffix(b"\n").unwrap_or(lines);
+        if !crlf {
+            return self.kept.push_bytes(last);
+        }
+        for (number, line) in last.split(|byte| *byte == b'\n').enumerate() {
+            if number > 0 {
+                self.kept.push("\n");
+            }
+            self.kept.push_bytes(line.strip_suffix(b"\r").unwrap_or(line));
+        }
     }
 }
 
@@ -336,6 +358,19 @@ impl Kept {
         Self { text: String::new(), limit, full: false }
     }
 
+    /// What is not UTF-8 becomes U+FFFD, as [`String::from_utf8_lossy`] has it.
+    fn push_bytes(&mut self, more: &[u8]) {
+        for chunk in more.utf8_chunks() {
+            self.push(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                self.push("\u{fffd}");
+            }
+            if self.full {
+                return;
+            }
+        }
+    }
+
     fn push(&mut self, more: &str) {
         if self.full {
             return;
@@ -355,15 +390,17 @@ impl Kept {
 
 fn lossy_head(bytes: &[u8], limit: usize) -> String {
     let mut kept = Kept::new(limit);
-    kept.push(&String::from_utf8_lossy(bytes.get(..limit.min(bytes.len())).unwrap_or_default()));
+    kept.push_bytes(bytes.get(..limit.min(bytes.len())).unwrap_or_default());
     kept.text
 }
 
-fn no_greeting(text: &str) -> FrameError {
-    match text.lines().map(str::trim).find(|line| !line.is_empty()) {
+fn no_greeting(stdout: &[u8]) -> FrameError {
+    const HEAD: usize = 1 << 10;
+    let mut lines = stdout.split(|byte| *byte == b'\n').map(|line| lossy_head(line.trim_ascii(), HEAD));
+    match lines.find(|line| !line.trim().is_empty()) {
         None => FrameError::Silent,
         Some(line) => {
-            let head: String = line.chars().take(200).collect();
+            let head: String = line.trim().chars().take(200).collect();
             FrameError::NoGreeting { first_line: super::redact::text(&head).into_owned() }
         }
     }

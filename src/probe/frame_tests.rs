@@ -177,7 +177,7 @@ fn limits_hold() {
 
 #[test]
 fn ten_mebibytes_on_one_line() {
-    let mut answer = bytes("@@ hello 1 1 0 \n@@ a 0 0\n");
+    let mut answer = bytes("@@ hello 1 1 0 \n@@ api-nodes 0 0\n");
     answer.resize(answer.len() + (10 << 20), b'x');
     let capture = parse(&answer, b"", &nonce(), &Limits::DEFAULT).unwrap();
     assert_eq!(capture.sections[0].text.len(), Limits::DEFAULT.section);
@@ -249,4 +249,41 @@ proptest! {
             prop_assert!(capture.noise.len() <= limit && capture.stderr.len() <= limit);
         }
     }
+}
+
+#[test]
+fn more_than_the_script_sends_is_not_kept() {
+    for (id, cut_at) in [("os-release", 64 << 10), ("crictl-ps", 512 << 10), ("api-nodes", 8 << 20)] {
+        let capture = read(&format!("@@ hello 1 0 0 -\n@@ {id} 0 0\n{}\n@@ bye\n", "x".repeat(9 << 20)));
+        let section = &capture.sections[0];
+        assert_eq!((section.text.len(), section.truncated), ((cut_at * 2).min(Limits::DEFAULT.section), true), "{id}");
+        let capture = read(&format!("@@ hello 1 0 0 -\n@@ {id} 0 0\n{}\n@@ bye\n", "x".repeat(cut_at)));
+        assert!(!capture.sections[0].truncated, "{id}");
+    }
+}
+
+#[test]
+fn the_documented_limits_are_the_ones_of_the_script() {
+    let page = include_str!("../../docs/probe.md");
+    let limits = page.split_once("**Limits.**").unwrap().1.split_once("Commands are killed").unwrap().0;
+    let group = regex::Regex::new(r"((?:`[a-z*-]+`[ and\n]*)+)\((\d+) ([KM])iB\)").unwrap();
+    let mut seen = 0;
+    for found in group.captures_iter(limits) {
+        let factor = if &found[3] == "M" { 1 << 20 } else { 1 << 10 };
+        for id in found[1].split('`').skip(1).step_by(2) {
+            assert_eq!(cut_at(&id.replace('*', "ps")), found[2].parse::<usize>().unwrap() * factor, "{id}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 11);
+    assert!(limits.contains("cut at 64 KiB, except"));
+    assert_eq!(cut_at("os-release"), 64 << 10);
+}
+
+#[test]
+fn a_line_that_is_longer_than_a_path_is_no_marker() {
+    let capture =
+        read(&format!("@@ hello 1 0 0 -\n@@ ident 0 0\n@@ df 0 0 /{}\n@@ df 0 0 /x\n@@ bye\n", "x".repeat(9000)));
+    let seen: Vec<_> = capture.sections.iter().map(|section| section.arg.as_deref()).collect();
+    assert_eq!(seen, [None, Some("/x")]);
 }
