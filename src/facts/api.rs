@@ -10,8 +10,8 @@ use super::Fact;
 use super::blocks::{Block, blocks, unquote};
 use super::certs::ca_sha256;
 use super::crictl::json;
-use super::kubelet::yaml;
 use super::read::{Reader, clip, read};
+use super::yaml::yaml;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Api {

@@ -152,7 +152,7 @@ pub(crate) fn certificates(path: &str, text: &str) -> Vec<Cert> {
 /// The certificate that a kubeconfig carries itself.
 fn embedded(path: &str, text: &str) -> Vec<Cert> {
     use base64::Engine as _;
-    let root = super::kubelet::yaml(text);
+    let root = super::yaml::yaml(text);
     let data =
         root.known().and_then(|root| root.get("users")?.get(0)?.get("user")?.get("client-certificate-data")?.as_str());
     let pem = data.and_then(|data| base64::engine::general_purpose::STANDARD.decode(data.trim()).ok());

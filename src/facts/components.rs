@@ -15,10 +15,11 @@ use toml::Table;
 use super::Fact;
 use super::blocks::blocks;
 use super::crictl::json;
-use super::kubelet::{Kubelet, yaml};
+use super::kubelet::Kubelet;
 use super::memo::Memo;
 use super::read::{Reader, clip};
 use super::wiring::ConfiguredFlag;
+use super::yaml::yaml;
 use crate::upgrade::policy::{FieldEffect, Policy};
 
 /// So many seconds may a pod take to end before it counts as stuck.

@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::alike::Alike;
 use super::crictl::json;
-use super::kubelet::yaml;
 use super::memo::Memo;
 use super::read::{Reader, clip};
+use super::yaml::yaml;
 use super::{Fact, NodeFacts};
 use crate::digest;
 

@@ -9,7 +9,6 @@ use super::Fact;
 use super::alike::Alike;
 use super::containerd::Containerd;
 use super::kubelet_config::kubeconfig;
-pub(crate) use super::kubelet_config::yaml;
 pub use super::kubelet_config::{Kubeconfig, KubeletConfig};
 use super::kubelet_start::{self, Start};
 use super::logs::{self, KUBELET_LOG, LogFacts, exit_reason};

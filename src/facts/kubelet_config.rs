@@ -1,15 +1,13 @@
 //! The kubelet's files: `/var/lib/kubelet/config.yaml` and its kubeconfigs.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_yaml::Value;
 
 use super::Fact;
 use super::certs::ca_sha256;
-use super::memo::Memo;
 use super::read::{Reader, clip};
+use super::yaml::yaml;
 
 /// The fields that checks look at; absent ones have kubelet's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
@@ -64,37 +62,6 @@ pub(super) fn kubeconfig(text: &str) -> Fact<Kubeconfig> {
             user: Fact::from_option(user.map(|user| clip(user, 200))),
         }
     })
-}
-
-/// Brackets that may be open at once; no file of Kubernetes comes near it.
-const MAX_BRACKETS: usize = 200;
-
-/// YAML that is a mapping, or why not.
-///
-/// Open brackets are counted first, because the parser needs time in the square of their depth before it gives up, and a
-/// node may send as many as its section holds.
-pub(crate) fn yaml(text: &str) -> Fact<Arc<Value>> {
-    static KNOWN: Memo<Fact<Arc<Value>>> = Memo::new();
-    Fact::clone(&KNOWN.get(text, |text| mapping(text).map(Arc::new)))
-}
-
-fn mapping(text: &str) -> Fact<Value> {
-    let mut open: usize = 0;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        if open > MAX_BRACKETS {
-            return Fact::unknown("no valid YAML: nested too deeply");
-        }
-    }
-    match serde_yaml::from_str::<Value>(text) {
-        Ok(value) if value.is_mapping() => Fact::Known(value),
-        Ok(_) => Fact::unknown("no YAML mapping"),
-        Err(error) => Fact::unknown(format!("no valid YAML: {}", clip(&error.to_string(), 160))),
-    }
 }
 
 impl KubeletConfig {

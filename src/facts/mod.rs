@@ -63,6 +63,7 @@ pub mod time;
 pub mod unit;
 mod vtep;
 pub mod wiring;
+mod yaml;
 
 pub use fact::Fact;
 pub(crate) use mountinfo::unescape as unescape_mount;

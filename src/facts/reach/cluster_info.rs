@@ -2,8 +2,8 @@
 
 use super::super::Fact;
 use super::super::certs::{Cert, certificates};
-use super::super::kubelet::yaml;
 use super::super::read::clip;
+use super::super::yaml::yaml;
 use crate::reach::capture::{ApiCapture, ClusterInfo};
 
 /// What cluster-info says.
