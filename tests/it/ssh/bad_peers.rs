@@ -11,7 +11,7 @@ use super::server::{self, Behaviour};
 use super::support::{Client, connect_as, failure, patient, short};
 
 /// Serves every connection with `talk` and returns the port.
-async fn listen<F, T>(talk: F) -> u16
+pub(crate) async fn listen<F, T>(talk: F) -> u16
 where
     F: Fn(TcpStream) -> T + Send + 'static,
     T: Future<Output = ()> + Send,

@@ -8,7 +8,8 @@ use seaworthy::ssh::{ExecOutcome, ExecRequest, Exit, Live, local};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::server::{self, Behaviour, Exec, Seen, Server, Step};
+use super::server::{self, Behaviour, Exec, Seen, Server};
+use super::steps::Step;
 use super::support::{Client, connect, request};
 
 async fn serve(exec: Exec) -> (Client, Server) {
@@ -61,8 +62,11 @@ async fn a_signal_is_an_end_and_a_missing_status_is_a_loss() {
     assert_eq!((silent.exit, silent.stdout.as_slice()), (Exit::Missing, b"kept".as_slice()));
     assert_eq!(silent.failure.unwrap().kind, FailureKind::ConnectionLost);
 
-    let lost =
-        run(Exec::Steps(vec![Step::Out(b"kept".to_vec()), Step::Err("too"), Step::Drop]), request("true", b"")).await;
+    let lost = run(
+        Exec::Steps(vec![Step::Out(b"kept".to_vec()), Step::Err(b"too".to_vec()), Step::Drop]),
+        request("true", b""),
+    )
+    .await;
     let failure = lost.failure.unwrap();
     assert_eq!(failure.kind, FailureKind::ConnectionLost);
     assert_eq!(failure.message, "the server ended the connection: going down");

@@ -1,12 +1,13 @@
 //! The connection engine against servers in this process that misbehave on purpose, and against the real sshd where there is one.
 
 mod auth;
-mod bad_peers;
+pub(crate) mod bad_peers;
 mod exec;
 mod host_keys;
 mod jump;
 mod reach;
 mod real_sshd;
-mod server;
+pub(crate) mod server;
+pub(crate) mod steps;
 mod sudo;
 pub(crate) mod support;

@@ -14,9 +14,11 @@ use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, MethodKind, Meth
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::steps::{Step, Talk, play};
+
 /// What the server does.
 #[derive(Clone)]
-pub(super) struct Behaviour {
+pub(crate) struct Behaviour {
     pub host_key: PrivateKey,
     pub host_certificates: Vec<Certificate>,
     pub methods: Vec<MethodKind>,
@@ -31,38 +33,47 @@ pub(super) struct Behaviour {
     pub drop_in_auth: bool,
     /// Never answers a login attempt.
     pub silent_in_auth: bool,
+    /// What the server says before a login.
+    pub banner: Option<String>,
     pub max_attempts: usize,
     pub max_sessions: usize,
+    pub open: Open,
     /// So many connections are dropped at first, as sshd's `MaxStartups` does.
     pub drop_first: usize,
     pub exec: Exec,
     pub forward: Forward,
     pub preferred: Option<russh::Preferred>,
+    /// Room for the client's data in bytes, and the most of it in one packet.
+    pub window: (u32, u32),
+    /// The keys are exchanged anew whenever the server sent so many bytes.
+    pub rekey_after: Option<usize>,
+    /// The host key from the second connection on.
+    pub later_host_key: Option<PrivateKey>,
 }
 
-#[derive(Clone)]
-pub(super) enum Exec {
-    /// `sh -c` of the command on this machine, with this directory first in `PATH`.
-    Run(Option<PathBuf>),
-    /// These steps, whatever the command.
-    Steps(Vec<Step>),
-    Refuse,
-}
-
-#[derive(Clone)]
-pub(super) enum Step {
-    Out(Vec<u8>),
-    Err(&'static str),
-    Status(u32),
-    Killed(Sig),
-    Eof,
-    Close,
-    /// Ends the whole connection.
+/// What becomes of a request for a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// Granted, up to `max_sessions`.
+    Answer,
+    Never,
+    /// The connection ends.
     Drop,
 }
 
 #[derive(Clone)]
-pub(super) enum Forward {
+pub(crate) enum Exec {
+    /// `sh -c` of the command on this machine, with this directory first in `PATH`.
+    Run(Option<PathBuf>),
+    /// These steps, whatever the command.
+    Steps(Vec<Step>),
+    /// A talk with whoever sends a script.
+    Talk(Talk),
+    Refuse,
+}
+
+#[derive(Clone)]
+pub(crate) enum Forward {
     Real,
     /// So many at once, and no more.
     Room(usize),
@@ -83,19 +94,24 @@ impl Default for Behaviour {
             two_steps: false,
             drop_in_auth: false,
             silent_in_auth: false,
+            banner: None,
             max_attempts: 10,
             max_sessions: 10,
+            open: Open::Answer,
             drop_first: 0,
             exec: Exec::Run(None),
             forward: Forward::Real,
             preferred: None,
+            window: (2 << 20, 32 << 10),
+            rekey_after: None,
+            later_host_key: None,
         }
     }
 }
 
 /// What the server saw.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     pub connections: AtomicUsize,
     pub logins: AtomicUsize,
     pub key_offers: AtomicUsize,
@@ -109,12 +125,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn count(counter: &AtomicUsize) -> usize {
+    pub(crate) fn count(counter: &AtomicUsize) -> usize {
         counter.load(Ordering::SeqCst)
     }
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     pub port: u16,
     pub seen: Arc<Seen>,
     task: tokio::task::JoinHandle<()>,
@@ -127,26 +143,36 @@ impl Drop for Server {
 }
 
 /// Starts a server on a free port.
-pub(super) async fn start(behaviour: Behaviour) -> Server {
+pub(crate) async fn start(behaviour: Behaviour) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let seen = Arc::new(Seen::default());
-    let config = Arc::new(server::Config {
-        methods: MethodSet::from(behaviour.methods.as_slice()),
-        auth_rejection_time: Duration::ZERO,
-        keys: vec![behaviour.host_key.clone()],
-        certificates: behaviour.host_certificates.clone(),
-        max_auth_attempts: behaviour.max_attempts,
-        nodelay: true,
-        preferred: behaviour.preferred.clone().unwrap_or_default(),
-        ..server::Config::default()
-    });
+    let config = |host_key: &PrivateKey| {
+        let (window_size, maximum_packet_size) = behaviour.window;
+        let mut limits = russh::Limits::default();
+        limits.rekey_write_limit = behaviour.rekey_after.unwrap_or(limits.rekey_write_limit);
+        Arc::new(server::Config {
+            methods: MethodSet::from(behaviour.methods.as_slice()),
+            auth_rejection_time: Duration::ZERO,
+            keys: vec![host_key.clone()],
+            certificates: behaviour.host_certificates.clone(),
+            max_auth_attempts: behaviour.max_attempts,
+            nodelay: true,
+            preferred: behaviour.preferred.clone().unwrap_or_default(),
+            window_size,
+            maximum_packet_size,
+            limits,
+            ..server::Config::default()
+        })
+    };
+    let configs = [&behaviour.host_key, behaviour.later_host_key.as_ref().unwrap_or(&behaviour.host_key)].map(config);
     let behaviour = Arc::new(behaviour);
     let task = tokio::spawn({
         let seen = Arc::clone(&seen);
         async move {
             while let Ok((stream, _)) = listener.accept().await {
-                if seen.connections.fetch_add(1, Ordering::SeqCst) < behaviour.drop_first {
+                let earlier = seen.connections.fetch_add(1, Ordering::SeqCst);
+                if earlier < behaviour.drop_first {
                     continue;
                 }
                 let handler = Peer {
@@ -155,7 +181,7 @@ pub(super) async fn start(behaviour: Behaviour) -> Server {
                     channels: HashMap::new(),
                     key_accepted: false,
                 };
-                let config = Arc::clone(&config);
+                let config = Arc::clone(&configs[earlier.min(1)]);
                 tokio::spawn(async move {
                     if let Ok(session) = server::run_stream(config, stream, handler).await {
                         let _ = session.await;
@@ -198,6 +224,10 @@ impl Peer {
 
 impl server::Handler for Peer {
     type Error = russh::Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.behaviour.banner.clone())
+    }
 
     async fn auth_none(&mut self, _user: &str) -> Result<Auth, Self::Error> {
         let open = self.behaviour.methods.contains(&MethodKind::None);
@@ -266,6 +296,18 @@ impl server::Handler for Peer {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
+        match self.behaviour.open {
+            Open::Answer => {}
+            Open::Never => {
+                // Kept alive, never answered.
+                tokio::spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(reply);
+                });
+                return Ok(());
+            }
+            Open::Drop => return Err(russh::Error::Disconnect),
+        }
         if self.channels.len() >= self.behaviour.max_sessions {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
@@ -327,6 +369,11 @@ impl server::Handler for Peer {
                 session.channel_success(id)?;
                 tokio::spawn(play(handle, id, steps.clone()));
             }
+            Exec::Talk(talk) => {
+                session.channel_success(id)?;
+                let channel = self.channels.remove(&id).unwrap();
+                tokio::spawn(talk.clone().hold(handle, channel, command));
+            }
             Exec::Run(path) => {
                 session.channel_success(id)?;
                 let channel = self.channels.remove(&id).unwrap();
@@ -344,29 +391,6 @@ impl server::Handler for Peer {
     async fn channel_close(&mut self, _id: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
         self.seen.channels_closed.fetch_add(1, Ordering::SeqCst);
         Ok(())
-    }
-}
-
-/// A client that has gone is no concern of these: results are dropped.
-async fn play(handle: Handle, id: ChannelId, steps: Vec<Step>) {
-    for step in steps {
-        let _gone = match step {
-            Step::Out(bytes) => {
-                for piece in bytes.chunks(32 * 1024) {
-                    let _ = handle.data(id, piece.to_vec()).await;
-                }
-                Ok(())
-            }
-            Step::Err(text) => handle.extended_data(id, 1, text.as_bytes().to_vec()).await.map_err(drop),
-            Step::Status(code) => handle.exit_status_request(id, code).await,
-            Step::Killed(signal) => handle.exit_signal_request(id, signal, false, String::new(), String::new()).await,
-            Step::Eof => handle.eof(id).await,
-            Step::Close => handle.close(id).await,
-            Step::Drop => {
-                let reason = russh::Disconnect::ByApplication;
-                handle.disconnect(reason, "going down".into(), String::new()).await.map_err(drop)
-            }
-        };
     }
 }
 

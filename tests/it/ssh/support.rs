@@ -24,7 +24,7 @@ pub(crate) fn new_key() -> PrivateKey {
 }
 
 /// 2048 bits: the usual 4096 take half a minute to find in a debug build.
-pub(super) fn new_rsa_key() -> PrivateKey {
+pub(crate) fn new_rsa_key() -> PrivateKey {
     let pair = RsaKeypair::random(&mut russh::keys::key::safe_rng(), 2048).unwrap();
     PrivateKey::new(pair.into(), "").unwrap()
 }
