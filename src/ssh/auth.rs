@@ -34,6 +34,8 @@ pub(super) struct Progress {
     accepts: Option<MethodSet>,
     partial: bool,
     agent_failed: Option<AgentError>,
+    /// The server asked what only a person can answer.
+    for_a_person: bool,
     notes: Vec<String>,
 }
 
@@ -171,6 +173,7 @@ impl Login<'_> {
                 }
                 Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => {
                     if let Some(odd) = prompts.iter().find(|prompt| !wants_password(prompt)) {
+                        progress.for_a_person = true;
                         progress.notes.push(format!(
                             "the server asks {:?}, which only a person can answer",
                             quote(odd.prompt.as_bytes())
@@ -214,6 +217,12 @@ impl Login<'_> {
         let user = &self.resolved.user;
         let next = if progress.partial {
             "the server wants several steps: give it the missing one (ansible_password, another key)".to_owned()
+        } else if progress.for_a_person {
+            format!(
+                "answer it by hand: ssh {user}@HOST; where it comes every time, log in with a key or as another user"
+            )
+        } else if !progress.tried.is_empty() {
+            format!("check the password of {user} (-k, ansible_password), or whether it is locked or expired")
         } else if accepts(progress, MethodKind::PublicKey) {
             format!(
                 "put the public key into ~{user}/.ssh/authorized_keys on the host, or name the right key or user \

@@ -85,6 +85,7 @@ async fn a_password_is_sent_once_whichever_way_the_server_asks() {
         resolved.password = Some("wrong".into());
         let refused = failure(&resolved).await;
         assert_eq!(refused.kind, FailureKind::Auth, "{methods:?}");
+        assert!(refused.next.starts_with("check the password of root"), "{}", refused.next);
         assert!(!refused.message.contains("wrong") && !format!("{resolved:?}").contains("wrong"));
         assert_eq!(Seen::count(&server.seen.passwords), 2, "{methods:?}: one right, one wrong");
     }
@@ -122,6 +123,7 @@ async fn a_prompt_for_a_code_is_not_answered_with_the_password() {
     resolved.password = Some("right".into());
     let failure = failure(&resolved).await;
     assert!(failure.message.contains("Verification code"), "{failure}");
+    assert!(failure.next.starts_with("answer it by hand"), "{}", failure.next);
     assert_eq!(Seen::count(&server.seen.passwords), 0);
 }
 
