@@ -16,18 +16,38 @@ pub(super) fn read(record: &mut Record, outcome: &ExecOutcome, nonce: &Nonce) {
             name_what_is_missing(record, &capture, outcome);
             record.probe = Some(capture);
         }
-        // A timeout or a lost connection says more than the missing greeting that follows from it.
-        Err(error) => {
-            record.failure.get_or_insert_with(|| no_capture(&error, outcome));
-        }
+        Err(error) => match &mut record.failure {
+            None => record.failure = Some(no_capture(&error, outcome)),
+            Some(failure) if failure.kind == FailureKind::ExecTimeout => never_began(failure, &error, outcome),
+            // Such as a lost connection, which says more than the missing greeting that follows from it.
+            Some(_) => {}
+        },
     }
+}
+
+/// The first line on standard error with something in it, of a printable length.
+fn complaint(outcome: &ExecOutcome) -> String {
+    let stderr = String::from_utf8_lossy(&outcome.stderr);
+    let said = stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    redact::text(said).chars().take(200).collect()
+}
+
+/// A login that waits for something is another thing than a probe that hangs.
+fn never_began(failure: &mut Failure, error: &FrameError, outcome: &ExecOutcome) {
+    let said = match error {
+        FrameError::NoGreeting { first_line } => first_line.clone(),
+        FrameError::Silent | FrameError::Version { .. } => complaint(outcome),
+    };
+    let said = if said.is_empty() { "nothing".to_owned() } else { said };
+    failure.message = format!("{} and never began; the host said: {said}", failure.message);
+    failure.next = "look at what comes before a command there: a home on a dead mount, a prompt (new password, sudo), \
+                    a menu, a startup file that waits"
+        .to_owned();
 }
 
 /// Why there is nothing to parse although the command ended.
 fn no_capture(error: &FrameError, outcome: &ExecOutcome) -> Failure {
-    let stderr = String::from_utf8_lossy(&outcome.stderr);
-    let said = stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let said: String = redact::text(said).chars().take(200).collect();
+    let said = complaint(outcome);
     let (message, next) = match error {
         FrameError::Silent if said.is_empty() => (
             format!("the login shell ended {} without running the probe", ended(&outcome.exit)),
@@ -58,16 +78,33 @@ fn name_what_is_missing(record: &mut Record, capture: &Capture, outcome: &ExecOu
     let missing = || {
         let shown = capture.missing.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = capture.missing.len().saturating_sub(4);
-        if more > 0 { format!("{shown} and {more} more") } else { shown }
+        match (shown.is_empty(), more) {
+            (true, _) => "all that it announced came".to_owned(),
+            (false, 0) => format!("it did not get to {shown}"),
+            (false, _) => format!("it did not get to {shown} and {more} more"),
+        }
     };
     match &mut record.failure {
-        Some(failure) if failure.kind == FailureKind::ExecTimeout && !capture.missing.is_empty() => {
-            failure.message = format!("{}; it did not get to {}", failure.message, missing());
+        Some(failure) if failure.kind == FailureKind::ExecTimeout && capture.complete => {
+            failure.message = format!("{}, though the probe did", failure.message);
+            failure.next = "its answer is whole; look for what keeps a session open there (a process that the login \
+                            shell starts)"
+                .to_owned();
+        }
+        Some(failure) if failure.kind == FailureKind::ExecTimeout => {
+            failure.message = format!("{}; {}", failure.message, missing());
+        }
+        None if !capture.complete && capture.sections.len() >= Limits::DEFAULT.sections => {
+            record.failure = Some(Failure::new(
+                FailureKind::OutputLimit,
+                format!("the host sent more than {} sections", Limits::DEFAULT.sections),
+                "what answers there is not the probe: look at the account's shell and any forced command",
+            ));
         }
         None if !capture.complete => {
             record.failure = Some(Failure::new(
                 FailureKind::Protocol,
-                format!("the probe ended early {}; it did not get to {}", ended(&outcome.exit), missing()),
+                format!("the probe ended early {}; {}", ended(&outcome.exit), missing()),
                 "run the command `sh -s </dev/null` there by hand, and look at the node's memory and limits",
             ));
         }

@@ -2,13 +2,10 @@
 
 use clap::ValueEnum as _;
 use pulldown_cmark::{Event, Parser, Tag};
-use seaworthy::checks::Checks;
-use seaworthy::fleet;
 use seaworthy::record::Record;
 use seaworthy::report::model::Report;
 use seaworthy::report::style::Style;
 use seaworthy::report::{self, Format, noise, story, timings};
-use seaworthy::run::RunFile;
 use seaworthy::text::is_deceptive;
 
 /// Markup that some cases put wherever a node may say something: what must not be an element of any page.
@@ -18,12 +15,11 @@ pub(super) const MARKDOWN: &str = "[a](javascript:alert(1)) ![b](http://evil.inv
 /// What a shell would act on.
 pub(super) const SHELL: &str = "'; touch /tmp/owned; $(touch /tmp/owned) `touch /tmp/owned` \" | & #";
 
-pub(super) fn assert_clean(case: &str, run: &RunFile, records: &[Record], checks: &Checks) {
-    let report = fleet::report(run, records, checks);
+pub(super) fn assert_clean(case: &str, report: &Report, records: &[Record]) {
     let style = Style { width: 120, color: false, unicode: true };
     for format in Format::value_variants() {
         let mut out = Vec::new();
-        report::write(*format, &report, &style, &mut out).unwrap();
+        report::write(*format, report, &style, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_plain(case, &format!("{format:?}"), &text);
         match format {
@@ -35,12 +31,12 @@ pub(super) fn assert_clean(case: &str, run: &RunFile, records: &[Record], checks
     }
     let mut out = Vec::new();
     noise::write(records, &style, &mut out).unwrap();
-    timings::write(&report, &style, &mut out).unwrap();
+    timings::write(report, &style, &mut out).unwrap();
     for node in &report.nodes {
-        story::write(&report, node, story::More::default(), &style, &mut out).unwrap();
+        story::write(report, node, story::More::default(), &style, &mut out).unwrap();
     }
     assert_plain(case, "what is told at length", &String::from_utf8(out).unwrap());
-    assert_commands(case, &report);
+    assert_commands(case, report);
 }
 
 /// Nothing that does something to a terminal instead of being seen.

@@ -120,8 +120,9 @@ impl Stage {
         let limit = self.alone.peak + (case.memory << 10);
         assert!(swept.peak <= limit, "{}: {} KiB, and {limit} are allowed", case.name, swept.peak);
         let begun = Instant::now();
-        self.assert_neighbours(case, swept);
-        clean::assert_clean(case.name, &swept.run, &swept.saved.records, &self.checks);
+        let report = fleet::report(&swept.run, &swept.saved.records, &self.checks);
+        self.assert_neighbours(case, swept, &report);
+        clean::assert_clean(case.name, &report, &swept.saved.records);
         clean::assert_plain(case.name, "standard error", &swept.stderr);
         println!("{:<34} {:>6.1} s judged", case.name, begun.elapsed().as_secs_f64());
     }
@@ -151,13 +152,12 @@ impl Stage {
 
     /// The neighbours' rows, from this run's records with and without the node, are the same to the byte; and beside those of the
     /// sweep without it, only clocks have moved.
-    fn assert_neighbours(&self, case: &Case, swept: &Swept) {
+    fn assert_neighbours(&self, case: &Case, swept: &Swept, with: &Report) {
         let mut others = swept.saved.records.clone();
         others.retain(|record| ![NAME, AGAIN].contains(&record.name.as_str()));
-        let report = |records: &[_]| fleet::report(&swept.run, records, &self.checks);
-        let (with, without) = (report(&swept.saved.records), report(&others));
+        let without = fleet::report(&swept.run, &others, &self.checks);
         for other in &without.nodes {
-            let rows = [&with, &without].map(|report| serde_json::to_string(node_of(report, &other.name)).unwrap());
+            let rows = [with, &without].map(|report| serde_json::to_string(node_of(report, &other.name)).unwrap());
             assert_eq!(rows[0], rows[1], "{}: {}", case.name, other.name);
             let live = [&swept.document, &self.alone.document].map(|document| lasting(row(document, &other.name)));
             assert_eq!(live[0], live[1], "{}: {}", case.name, other.name);

@@ -112,13 +112,13 @@ fn accounts() -> Vec<Case> {
             "menu",
             "runs a menu that waits for a choice in place of the shell",
             Ssh(|behaviour| steps(behaviour, vec![Step::Out(b"1) status\n2) quit\n> ".to_vec())])),
-            Failure(ExecTimeout, "did not end within 6s"),
+            Failure(ExecTimeout, "did not end within 6s and never began; the host said: 1) status"),
         ),
         case(
             "expired-shell",
             "asks for a new password in German in place of the shell, and waits",
             Ssh(|behaviour| steps(behaviour, vec![Step::Err(b"Aktuelles Passwort: ".to_vec())])),
-            Failure(ExecTimeout, "did not end within 6s"),
+            Failure(ExecTimeout, "never began; the host said: Aktuelles Passwort:"),
         ),
     ]
 }
@@ -144,7 +144,7 @@ fn channels() -> Vec<Case> {
             "channel-closed",
             "closes the connection when a channel is asked for",
             Ssh(|behaviour| behaviour.open = Open::Drop),
-            Failure(ConnectionLost, ""),
+            Failure(ConnectionLost, "the connection"),
         ),
         case(
             "command-refused",
@@ -156,7 +156,7 @@ fn channels() -> Vec<Case> {
             "command-silent",
             "takes the command and says nothing",
             Ssh(|behaviour| steps(behaviour, Vec::new())),
-            Failure(ExecTimeout, "did not end within 6s"),
+            Failure(ExecTimeout, "never began; the host said: nothing"),
         ),
         case(
             "command-closed",
@@ -168,7 +168,7 @@ fn channels() -> Vec<Case> {
             "window-shut",
             "never has room for the script",
             Ssh(|behaviour| behaviour.window = (0, 32 << 10)),
-            Failure(ExecTimeout, "did not end within 6s"),
+            Failure(ExecTimeout, "never began; the host said: nothing"),
         ),
         case(
             "packets-of-one-byte",
