@@ -39,10 +39,9 @@ fn never_began(failure: &mut Failure, error: &FrameError, outcome: &ExecOutcome)
         FrameError::Silent | FrameError::Version { .. } => complaint(outcome),
     };
     let said = if said.is_empty() { "nothing".to_owned() } else { said };
-    failure.message = format!("{} and never began; the host said: {said}", failure.message);
-    failure.next = "look at what comes before a command there: a home on a dead mount, a prompt (new password, sudo), \
-                    a menu, a startup file that waits"
-        .to_owned();
+    let next = "look at what comes before a command there: a home on a dead mount, a prompt (new password, sudo), a menu, \
+                a startup file that waits";
+    *failure = Failure::new(failure.kind, format!("{} and never began; the host said: {said}", failure.message), next);
 }
 
 /// Why there is nothing to parse although the command ended.
@@ -86,10 +85,9 @@ fn name_what_is_missing(record: &mut Record, capture: &Capture, outcome: &ExecOu
     };
     match &mut record.failure {
         Some(failure) if failure.kind == FailureKind::ExecTimeout && capture.complete => {
-            failure.message = format!("{}, though the probe did", failure.message);
-            failure.next = "its answer is whole; look for what keeps a session open there (a process that the login \
-                            shell starts)"
-                .to_owned();
+            let next =
+                "its answer is whole; look for what keeps a session open there (a process that the login shell starts)";
+            *failure = Failure::new(failure.kind, format!("{}, though the probe did", failure.message), next);
         }
         Some(failure) if failure.kind == FailureKind::ExecTimeout => {
             failure.message = format!("{}; {}", failure.message, missing());

@@ -97,10 +97,8 @@ mod tests {
 
     #[test]
     fn what_aliases_make_too_large_is_not_read() {
-        let mut bomb = String::from("b0: &b0 {k: v}\n");
-        for level in 1..40 {
-            bomb.push_str(&format!("b{level}: &b{level} [*b{}, *b{}]\n", level - 1, level - 1));
-        }
+        let levels = (1..40).map(|level| format!("b{level}: &b{level} [*b{}, *b{}]\n", level - 1, level - 1));
+        let bomb: String = std::iter::once("b0: &b0 {k: v}\n".to_owned()).chain(levels).collect();
         for text in [bomb.as_str(), "a: &x [*x]\n"] {
             assert_eq!(yaml(text).reason(), Some("no valid YAML: its aliases make it too large"));
         }

@@ -13,9 +13,13 @@ use super::case::{Case, Expected, Peer, case};
 use crate::ssh::support::new_rsa_key;
 
 pub(super) fn cases() -> Vec<Case> {
+    [banners(), keys()].into_iter().flatten().collect()
+}
+
+fn banners() -> Vec<Case> {
     use Expected::Failure;
-    use FailureKind::{BannerTimeout, ConnectionLost, HostKeyChanged, Kex, NotSsh};
-    use Peer::{Ssh, Tcp};
+    use FailureKind::{BannerTimeout, ConnectionLost, NotSsh};
+    use Peer::Tcp;
     vec![
         case(
             "no-banner",
@@ -40,12 +44,6 @@ pub(super) fn cases() -> Vec<Case> {
             "sends its identification at one byte a second",
             Tcp(drip),
             Failure(BannerTimeout, "no SSH identification within 5s"),
-        ),
-        case(
-            "slow-key-exchange",
-            "sends its part of the key exchange at one byte a second",
-            Tcp(drip_in_kex),
-            Failure(Kex, "did not finish within 5s"),
         ),
         case(
             "long-identification",
@@ -75,6 +73,20 @@ pub(super) fn cases() -> Vec<Case> {
             "closes with a word of farewell, without identification",
             Tcp(|stream| once(stream, b"Exceeded \x1b[31mMaxStartups\r\n")),
             Failure(ConnectionLost, "before identifying itself"),
+        ),
+    ]
+}
+
+fn keys() -> Vec<Case> {
+    use Expected::Failure;
+    use FailureKind::{HostKeyChanged, Kex};
+    use Peer::{Ssh, Tcp};
+    vec![
+        case(
+            "slow-key-exchange",
+            "sends its part of the key exchange at one byte a second",
+            Tcp(drip_in_kex),
+            Failure(Kex, "did not finish within 5s"),
         ),
         case(
             "closes-after-banner",

@@ -5,7 +5,7 @@ use seaworthy::failure::FailureKind;
 
 use super::case::{Case, Expected, Is, Peer, case, steps};
 use super::clean::{MARKDOWN, MARKUP, SHELL};
-use crate::ssh::server::{Behaviour, Exec, Open};
+use crate::ssh::server::{Behaviour, Exec, Forward, Open};
 use crate::ssh::steps::Step;
 
 /// The node's facts are there, and it is as well as its neighbours.
@@ -181,6 +181,34 @@ fn channels() -> Vec<Case> {
             "takes no byte of the script in a packet",
             Ssh(|behaviour| behaviour.window = (2 << 20, 0)),
             Failure(ConnectionLost, "Inconsistent state of the protocol"),
+        ),
+        case(
+            "forward-silent",
+            "never says whether it forwards a connection to its kubelet and its API server",
+            Ssh(|behaviour| behaviour.forward = Forward::Never),
+            Expected::Read(&[
+                ("/facts/kubelet/unit/running", Is::Json("true")),
+                ("/facts/reach/kubelet_healthz", Is::Unknown("")),
+            ]),
+        ),
+        case(
+            "forward-flood",
+            "answers for its kubelet and its API server with HTTP that has no end",
+            Ssh(|behaviour| {
+                let head =
+                    b"HTTP/1.1 200 \x1b[2JOK\r\nContent-Type: text/plain\r\n\r\n<script>alert(1)</script>\x1b]0;x\x07";
+                behaviour.forward = Forward::Flood(head, &[b'y'; 8 << 10]);
+            }),
+            Expected::Read(&[("/facts/kubelet/unit/running", Is::Json("true"))]),
+        ),
+        case(
+            "forward-flood-of-headers",
+            "answers for its kubelet and its API server with HTTP headers that have no end",
+            Ssh(|behaviour| behaviour.forward = Forward::Flood(b"HTTP/1.1 200 OK\r\n", b"X: \x1b[2Jy\r\n")),
+            Expected::Read(&[
+                ("/facts/kubelet/unit/running", Is::Json("true")),
+                ("/facts/reach/kubelet_healthz", Is::Json("\"unhealthy\"")),
+            ]),
         ),
     ]
 }

@@ -12,6 +12,7 @@ mod driver;
 mod framing;
 mod handshake;
 mod login;
+mod nested;
 mod output;
 mod sudo;
 mod table;
@@ -22,13 +23,14 @@ use case::Case;
 type Group = (&'static str, fn() -> Vec<Case>);
 
 /// Every case, by the test that sweeps it.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("handshake", handshake::cases),
     ("login", login::cases),
     ("sudo", sudo::cases),
     ("output", output::cases),
     ("framing", framing::cases),
     ("content", content::cases),
+    ("nested", nested::cases),
 ];
 
 #[test]
@@ -59,4 +61,9 @@ fn framing() {
 #[test]
 fn content() {
     driver::sweep_each(content::cases());
+}
+
+#[test]
+fn nested() {
+    driver::sweep_each(nested::cases());
 }

@@ -79,6 +79,8 @@ pub(crate) enum Forward {
     Room(usize),
     Fail(ChannelOpenFailure),
     Never,
+    /// Whatever the place, this is what answers there, and over and over what comes second.
+    Flood(&'static [u8], &'static [u8]),
 }
 
 impl Default for Behaviour {
@@ -334,6 +336,17 @@ impl server::Handler for Peer {
                 tokio::spawn(async move {
                     std::future::pending::<()>().await;
                     drop(reply);
+                });
+            }
+            Forward::Flood(first, then) => {
+                let (first, then) = (*first, *then);
+                tokio::spawn(async move {
+                    reply.accept().await;
+                    let mut near = channel.into_stream();
+                    let mut gone = near.write_all(first).await.is_err();
+                    while !gone {
+                        gone = near.write_all(then).await.is_err();
+                    }
                 });
             }
             Forward::Room(room) if Seen::count(&self.seen.forwards) >= *room => {

@@ -29,13 +29,15 @@ pub(crate) enum Step {
 /// Without end, as far as anybody will wait.
 pub(crate) const ENDLESS: u64 = u64::MAX;
 
+type Answering = dyn Fn(&Nonce) -> Vec<Step> + Send + Sync;
+
 /// One who reads a script before it answers. Whatever comes after its last step, the channel stays open.
 #[derive(Clone)]
 pub(crate) struct Talk {
     /// By the command line, before the script: what sudo does.
     pub before: fn(&str) -> Vec<Step>,
     /// By the script's nonce.
-    pub then: Arc<dyn Fn(&Nonce) -> Vec<Step> + Send + Sync>,
+    pub then: Arc<Answering>,
 }
 
 impl Talk {
