@@ -54,7 +54,7 @@ pub(super) enum Is {
 }
 
 /// So many MiB more than without the node, where a case does not say otherwise.
-const MEMORY: u64 = 8;
+const MEMORY: u64 = 12;
 
 pub(super) const fn case(name: &'static str, does: &'static str, peer: Peer, expected: Expected) -> Case {
     Case { name, does, peer, vars: "", expected, memory: MEMORY }

@@ -3,18 +3,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use russh::keys::{Certificate, PrivateKey, PublicKey};
-use russh::server::{self, Auth, ChannelOpenHandle, Handle, Msg, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, MethodKind, MethodSet, Sig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use russh::server::{self, Auth, ChannelOpenHandle, Msg, Response, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Sig};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::steps::{Step, Talk, play};
+use super::steps::{Step, Talk, play, run};
 
 /// What the server does.
 #[derive(Clone)]
@@ -405,53 +404,4 @@ impl server::Handler for Peer {
         self.seen.channels_closed.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
-}
-
-async fn run(handle: Handle, channel: Channel<Msg>, command: String, path: Option<PathBuf>) {
-    let id = channel.id();
-    let own = std::env::var("PATH").unwrap_or_default();
-    let path = path.map_or(own.clone(), |first| format!("{}:{own}", first.display()));
-    let mut child = tokio::process::Command::new("sh")
-        .args(["-c", &command])
-        .env("PATH", path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take();
-    let (mut reader, _writer) = channel.split();
-    let feeding = tokio::spawn(async move {
-        while let Some(message) = reader.wait().await {
-            match message {
-                ChannelMsg::Data { data } => {
-                    if let Some(pipe) = &mut stdin {
-                        let _ = pipe.write_all(&data).await;
-                    }
-                }
-                ChannelMsg::Eof => stdin = None,
-                _ => {}
-            }
-        }
-    });
-    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let outs = async {
-        let mut space = vec![0; 32 * 1024];
-        while let Ok(count @ 1..) = out.read(&mut space).await {
-            let _ = handle.data(id, space[..count].to_vec()).await;
-        }
-    };
-    let errs = async {
-        let mut space = vec![0; 4096];
-        while let Ok(count @ 1..) = err.read(&mut space).await {
-            let _ = handle.extended_data(id, 1, space[..count].to_vec()).await;
-        }
-    };
-    tokio::join!(outs, errs);
-    let status = child.wait().await.unwrap();
-    let _ = handle.exit_status_request(id, u32::try_from(status.code().unwrap_or(255)).unwrap()).await;
-    let _ = handle.eof(id).await;
-    let _ = handle.close(id).await;
-    feeding.abort();
 }

@@ -1,11 +1,14 @@
-//! What a server of `server` does with a command, step by step, and how it talks with whoever sends a script.
+//! What a server of `server` does with a command: it runs it, plays it step by step, or talks with whoever sends a script.
 
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, Sig};
 use seaworthy::probe::Nonce;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[derive(Clone)]
 pub(crate) enum Step {
@@ -132,4 +135,54 @@ pub(super) async fn play(handle: Handle, id: ChannelId, steps: Vec<Step>) {
             }
         };
     }
+}
+
+/// Really runs the command, with `path` first in `PATH`.
+pub(super) async fn run(handle: Handle, channel: Channel<Msg>, command: String, path: Option<PathBuf>) {
+    let id = channel.id();
+    let own = std::env::var("PATH").unwrap_or_default();
+    let path = path.map_or(own.clone(), |first| format!("{}:{own}", first.display()));
+    let mut child = tokio::process::Command::new("sh")
+        .args(["-c", &command])
+        .env("PATH", path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take();
+    let (mut reader, _writer) = channel.split();
+    let feeding = tokio::spawn(async move {
+        while let Some(message) = reader.wait().await {
+            match message {
+                ChannelMsg::Data { data } => {
+                    if let Some(pipe) = &mut stdin {
+                        let _ = pipe.write_all(&data).await;
+                    }
+                }
+                ChannelMsg::Eof => stdin = None,
+                _ => {}
+            }
+        }
+    });
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let outs = async {
+        let mut space = vec![0; 32 * 1024];
+        while let Ok(count @ 1..) = out.read(&mut space).await {
+            let _ = handle.data(id, space[..count].to_vec()).await;
+        }
+    };
+    let errs = async {
+        let mut space = vec![0; 4096];
+        while let Ok(count @ 1..) = err.read(&mut space).await {
+            let _ = handle.extended_data(id, 1, space[..count].to_vec()).await;
+        }
+    };
+    tokio::join!(outs, errs);
+    let status = child.wait().await.unwrap();
+    let _ = handle.exit_status_request(id, u32::try_from(status.code().unwrap_or(255)).unwrap()).await;
+    let _ = handle.eof(id).await;
+    let _ = handle.close(id).await;
+    feeding.abort();
 }
