@@ -294,7 +294,7 @@ pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Re
         // The stream ended inside it: its last line may be half a line. Half a marker is neither a marker nor text.
         let (whole, half) = markers.rest.split_at(memrchr(b'\n', markers.rest).map_or(0, |end| end + 1));
         open.lines(whole, crlf);
-        if !half.is_empty() && !(half.starts_with(head.as_bytes()) || head.as_bytes().starts_with(half)) {
+        if !(half.starts_with(head.as_bytes()) || head.as_bytes().starts_with(half)) {
             open.lines(half, false);
         }
         open.section.truncated = true;
