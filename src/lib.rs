@@ -39,6 +39,7 @@ pub mod reach;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod secret;
 pub mod shard;
 pub mod ssh;
 pub mod target;

@@ -1,10 +1,15 @@
-//! The binary: run the command line on a thread of its own, exit once.
+//! The binary: keep its memory to itself, run the command line on a thread of its own, exit once.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
 fn main() -> ExitCode {
+    // Before there is any secret to keep. Where the kernel refuses, the work is still wanted.
+    if let Err(error) = seaworthy::secret::keep_memory_private() {
+        let _ = writeln!(std::io::stderr(), "seaworthy: a crash could write passwords into a core dump: {error}");
+    }
     // The second Ctrl-C must end the process even while the worker is stuck (a terminal that does not read, a disk that
     // does not write): whichever message comes first decides.
     let (done, outcome) = mpsc::channel();

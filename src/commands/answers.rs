@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::common::ask_secret;
+use crate::secret::secret;
 use crate::ssh::keys::Locked;
 use crate::ui::{Event, Events};
 
@@ -63,7 +64,7 @@ impl Answers {
             )));
             return None;
         };
-        let answer = SecretString::from(answer);
+        let answer = secret(answer);
         self.passphrases.insert(key.path.clone(), answer.clone());
         Some(answer)
     }

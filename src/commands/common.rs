@@ -28,6 +28,7 @@ use crate::password_gate::PasswordGate;
 use crate::reach::Visitor;
 use crate::report::style::Style;
 use crate::run::PlannedHost;
+use crate::secret::secret;
 use crate::ssh::config::Resolver;
 use crate::ssh::known_hosts::{KnownHosts, Learner};
 use crate::ssh::resolved::Route;
@@ -56,7 +57,7 @@ const TERMINAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Asks on the terminal, without echo. `instead` says what to do where there is none.
 pub(super) fn ask_secret(what: &str, instead: &str) -> anyhow::Result<SecretString> {
     rpassword::prompt_password(format!("{what}: "))
-        .map(SecretString::from)
+        .map(secret)
         .with_context(|| format!("there is no terminal to ask for the {what} on; {instead}"))
 }
 

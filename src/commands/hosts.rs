@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 
 use super::answers::Answers;
 use super::common::UsageError;
@@ -236,12 +237,13 @@ fn sudo(
             .with_context(|| format!("cannot read the sudo password from {}", path.display()))?;
         let first = text.lines().next().unwrap_or_default();
         anyhow::ensure!(
+            .map(Zeroizing::new)
             !first.is_empty(),
             "the first line of {} is empty, so there is no sudo password",
             path.display()
         );
         let origin = said.origin("become_password_file", "--become-password-file", "SEAWORTHY_BECOME_PASSWORD_FILE");
-        told.sudo_password = Some(Told { value: SecretString::from(first.to_owned()), origin });
+        told.sudo_password = Some(Told { value: SecretString::from(first), origin });
     }
     let implied = args.become_user.is_some() || told.sudo_password.is_some();
     told.sudo = if args.r#become {

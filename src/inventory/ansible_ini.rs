@@ -192,17 +192,16 @@ fn heading(line: &str) -> Option<(&str, Option<&str>)> {
 
 /// Ansible reads a value as a Python literal when it is one, and as the text that stands there otherwise.
 fn literal(text: &str) -> Value {
-    let scalar = |text: &str, kind| Value::Scalar { text: text.into(), kind };
     if let Some(quoted) = python_string(text) {
-        return scalar(&quoted, ScalarKind::Quoted);
+        return Value::scalar(&quoted, ScalarKind::Quoted);
     }
     let before_comment = text.split('#').next().unwrap_or_default().trim_end();
     let number = before_comment.parse::<i64>().is_ok() && !before_comment.starts_with('+');
     match before_comment {
         "None" => Value::Null,
-        "True" | "False" => scalar(before_comment, ScalarKind::Plain),
-        digits if number => scalar(digits, ScalarKind::Plain),
-        _ => scalar(text, ScalarKind::Plain),
+        "True" | "False" => Value::scalar(before_comment, ScalarKind::Plain),
+        digits if number => Value::scalar(digits, ScalarKind::Plain),
+        _ => Value::scalar(text, ScalarKind::Plain),
     }
 }
 

@@ -113,7 +113,7 @@ fn mapping(node: Node, what: &dyn Fn() -> String, wanted: &str) -> Result<Vec<En
         }
         Value::Scalar { text, .. } => {
             let nothing = Node { value: Value::Null, place: node.place.clone() };
-            Ok(vec![Entry { key: text, key_place: node.place, node: nothing }])
+            Ok(vec![Entry { key: (*text).into(), key_place: node.place, node: nothing }])
         }
         list @ Value::List(_) => Err(shape(&node.place, &what(), &list, wanted)),
     }

@@ -1,5 +1,7 @@
 //! Which format a text is in, told by its content: file extensions in the wild say little. Pure.
 
+use secrecy::zeroize::Zeroizing;
+
 use crate::inventory::error::InventoryError;
 
 /// A format of an inventory's text.
@@ -12,7 +14,8 @@ pub enum Format {
 }
 
 /// Makes text of a file's bytes. Windows leaves a byte-order mark; Ansible lets comments of an INI file be in any encoding.
-pub fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, InventoryError> {
+/// Wiped when it is dropped, as there may be passwords in it.
+pub fn text_of(path: &str, bytes: Vec<u8>) -> Result<Zeroizing<String>, InventoryError> {
     let binary = |reason: String| InventoryError::Binary { path: path.to_owned(), reason };
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(binary("UTF-16; save it as UTF-8".to_owned()));
@@ -21,21 +24,21 @@ pub fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, InventoryError> {
         return Err(binary(format!("a zero byte at offset {position}")));
     }
     let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
+        Ok(text) => Zeroizing::new(text),
         Err(error) => {
             let position = error.utf8_error().valid_up_to();
-            let bytes = error.into_bytes();
+            let bytes = Zeroizing::new(error.into_bytes());
             let bad_lines =
                 |line: &[u8]| std::str::from_utf8(line).is_err() && !line.trim_ascii_start().starts_with(b"#");
             if bytes.split(|byte| *byte == b'\n').any(bad_lines) {
                 let line = bytes[..position].split(|byte| *byte == b'\n').count();
                 return Err(binary(format!("not UTF-8 in line {line}")));
             }
-            String::from_utf8_lossy(&bytes).into_owned()
+            Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())
         }
     };
     match text.strip_prefix('\u{feff}') {
-        Some(text) => Ok(text.to_owned()),
+        Some(text) => Ok(Zeroizing::new(text.to_owned())),
         None => Ok(text),
     }
 }
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn bytes_become_text_or_a_clear_refusal() {
-        assert_eq!(text_of("f", b"\xef\xbb\xbfall:\r\n".to_vec()).unwrap(), "all:\r\n");
+        assert_eq!(**text_of("f", b"\xef\xbb\xbfall:\r\n".to_vec()).unwrap(), *"all:\r\n");
         assert!(text_of("f", b"# gr\xfc\xdfe\nhost\n".to_vec()).unwrap().ends_with("host\n"));
         for (bytes, reason) in [
             (&b"\x7fELF\0\0"[..], "a zero byte at offset 4"),

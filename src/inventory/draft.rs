@@ -98,8 +98,7 @@ impl Draft {
         };
         let found = ranges::host_pattern(pattern).map_err(wrong)?;
         if let Some(port) = found.port {
-            let node =
-                Node { value: Value::Scalar { text: port.into(), kind: ScalarKind::Plain }, place: place.clone() };
+            let node = Node { value: Value::scalar(port, ScalarKind::Plain), place: place.clone() };
             variables.insert(0, Entry { key: "ansible_port".into(), key_place: place.clone(), node });
         }
         let block = self.block(variables);
@@ -216,7 +215,7 @@ impl Draft {
 
     fn meet_ssh_args(&mut self, spelling: &str, node: &Node) {
         let Value::Scalar { text, .. } = &node.value else { return };
-        if self.ssh_args.contains_key(text) {
+        if self.ssh_args.contains_key(&**text) {
             return;
         }
         let parsed = ssh_args::parse(text);
@@ -224,7 +223,7 @@ impl Draft {
             let message = format!("{ignored} in {spelling} is not used; known are -o -J -i -p -l -F -4 -6");
             self.warnings.push(Warning::at(&node.place, message));
         }
-        self.ssh_args.insert(text.clone(), parsed);
+        self.ssh_args.insert((**text).into(), parsed);
     }
 
     /// All variables that name key files, with the text that names them: what the loading edge looks for on disk.
@@ -243,7 +242,7 @@ impl Draft {
                 match variable {
                     Variable::KeyFile => drop(texts.insert((source(), text.to_string()))),
                     Variable::SshArgs | Variable::SshCommonArgs | Variable::SshExtraArgs => {
-                        let arguments = self.ssh_args.get(text).and_then(|parsed| parsed.as_ref().ok());
+                        let arguments = self.ssh_args.get(&**text).and_then(|parsed| parsed.as_ref().ok());
                         let files = arguments.into_iter().flat_map(SshArguments::identity_files);
                         texts.extend(files.map(|file| (source(), file.to_owned())));
                     }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
+
 use crate::inventory::detect::{self, Format};
 use crate::inventory::draft::Draft;
 use crate::inventory::error::{InventoryError, ScriptProblem, Warning};
@@ -79,7 +81,7 @@ pub fn load(sources: &[Source], surroundings: &Surroundings, stdin: &mut dyn Rea
     for source in sources {
         match source {
             Source::Stdin => {
-                let bytes = read_capped(stdin, "(stdin)")?;
+                let bytes = read_capped(stdin, "(stdin)", 0)?;
                 loader.text("(stdin)", &detect::text_of("(stdin)", bytes)?)?;
             }
             Source::Inline(list) => loader.inline(list)?,
@@ -190,7 +192,7 @@ impl Loader<'_> {
         let label = shown.display().to_string();
         let mut file = File::open(path).map_err(|error| open_error(&label, &error))?;
         let metadata = file.metadata().map_err(|error| unreadable(&label, &error))?;
-        let bytes = read_capped(&mut file, &label)?;
+        let bytes = read_capped(&mut file, &label, metadata.len())?;
         let executable = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
         let script = bytes.starts_with(b"#!");
         if executable && (script || bytes.starts_with(b"\x7fELF")) {
@@ -295,6 +297,7 @@ impl Loader<'_> {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(InventoryError::TooLarge { path: command, limit_mib: MAX_BYTES >> 20 });
         }
+        let bytes = Zeroizing::new(bytes);
         let text = String::from_utf8_lossy(&bytes);
         let source: Arc<str> = command.into();
         let json = if text.trim().is_empty() && arguments.len() > 1 { "{}" } else { &text };
@@ -334,11 +337,13 @@ pub(in crate::inventory) fn list_directory(path: &Path, shown: &Path) -> Result<
 
 pub(in crate::inventory) fn read_file(path: &Path, label: &str) -> Result<Vec<u8>, InventoryError> {
     let mut file = File::open(path).map_err(|error| open_error(label, &error))?;
-    read_capped(&mut file, label)
+    let expected = file.metadata().map_or(0, |metadata| metadata.len());
+    read_capped(&mut file, label, expected)
 }
 
-fn read_capped(reader: &mut dyn Read, label: &str) -> Result<Vec<u8>, InventoryError> {
-    let mut bytes = Vec::new();
+/// Reads everything. Room for the `expected` bytes is taken at once, so that no part of them stays behind where they moved from.
+fn read_capped(reader: &mut dyn Read, label: &str, expected: u64) -> Result<Vec<u8>, InventoryError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected.min(MAX_BYTES) + 1).unwrap_or_default());
     reader.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(label, &error))?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(InventoryError::TooLarge { path: label.to_owned(), limit_mib: MAX_BYTES >> 20 });

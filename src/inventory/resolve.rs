@@ -204,9 +204,7 @@ fn text<'s, 'a>(all: &'s Statements<'a>, slot: Slot) -> Result<Option<(String, &
 fn secret(all: &Statements<'_>, slot: Slot) -> Result<Option<SecretString>, Failure> {
     match all.of(slot).first().map(|statement| (&statement.said, statement.by)) {
         Some((Words::Secret(secret), _)) => Ok(Some((*secret).clone())),
-        Some((Words::Node(node), by)) => {
-            Ok(with_flag(literal(node, by.name()), slot)?.map(|text| SecretString::from(text.to_owned())))
-        }
+        Some((Words::Node(node), by)) => Ok(with_flag(literal(node, by.name()), slot)?.map(SecretString::from)),
         _ => Ok(None),
     }
 }

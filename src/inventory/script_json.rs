@@ -128,7 +128,7 @@ fn add_hosts(
         // Names are taken as they are: a script has no need for ranges.
         let host_id = draft.host(&text, &host.place)?;
         draft.join(host_id, id);
-        hosts.push(text.into());
+        hosts.push(text.to_string());
     }
     Ok(())
 }
@@ -148,7 +148,7 @@ impl Json<'_> {
     }
 
     fn scalar(self, text: &str, kind: ScalarKind) -> Node {
-        self.node(Value::Scalar { text: text.into(), kind })
+        self.node(Value::scalar(text, kind))
     }
 }
 

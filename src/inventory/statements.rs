@@ -232,7 +232,7 @@ impl<'a> Statements<'a> {
         let spoken: Vec<(Speaker<'a>, &'a Node)> = said.of(variable).collect();
         let Some((by, node)) = spoken.first() else { return };
         let parsed = match &node.value {
-            Value::Scalar { text, .. } => said.inventory.ssh_args.get(text),
+            Value::Scalar { text, .. } => said.inventory.ssh_args.get(&**text),
             _ => None,
         };
         match literal(node, name).map(|text| text.and(parsed)) {

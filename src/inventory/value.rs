@@ -4,7 +4,10 @@
 //! column. Nothing here knows Ansible.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+
+use secrecy::zeroize::Zeroize as _;
 
 /// Where something is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,11 +53,15 @@ pub struct Node {
     pub place: Place,
 }
 
+/// The text of a value, wiped when it is dropped: any of them may be a password.
+#[derive(Clone)]
+pub struct Text(Box<str>);
+
 /// A value. Its `Debug` form never shows text, because any of them may be a password.
 #[derive(Clone)]
 pub enum Value {
     Null,
-    Scalar { text: Box<str>, kind: ScalarKind },
+    Scalar { text: Text, kind: ScalarKind },
     List(Vec<Node>),
     Map(Map),
 }
@@ -94,7 +101,25 @@ pub struct Duplicate {
     pub second: Place,
 }
 
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl Value {
+    pub fn scalar(text: &str, kind: ScalarKind) -> Self {
+        Self::Scalar { text: Text(text.into()), kind }
+    }
+
     /// What it is, for messages that say what was found instead of what is wanted.
     pub fn describe(&self) -> &'static str {
         match self {

@@ -131,7 +131,7 @@ impl Builder<'_> {
                 Some((name, _)) if &*name == "<<" && !matches!(node.value, Value::Scalar { .. }) => merges.push(node),
                 Some((name, place)) => map.entries.push(Entry { key: name, key_place: place, node }),
                 None => match node.value {
-                    Value::Scalar { text, .. } => *key = Some((text, node.place)),
+                    Value::Scalar { text, .. } => *key = Some(((*text).into(), node.place)),
                     Value::Null => *key = Some(("".into(), node.place)),
                     Value::List(_) | Value::Map(_) => {
                         let at = node.place.at.map_or((1, 1), |at| (at.line as usize, at.column as usize));
@@ -191,7 +191,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     if kind == ScalarKind::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Value::Null;
     }
-    Value::Scalar { text: text.into(), kind }
+    Value::scalar(text, kind)
 }
 
 fn size(value: &Value) -> usize {

@@ -68,10 +68,10 @@ fn beside(step: &Step, earlier: &[(Step, &Node)]) -> Option<String> {
 fn step(item: &Node, around: &Surroundings<'_>) -> Result<Step, PlaybookError> {
     let nothing = Node { value: Value::Null, place: item.place.clone() };
     let (name, place, body) = match &item.value {
-        Value::Scalar { text, .. } => (text, &item.place, &nothing),
+        Value::Scalar { text, .. } => (&**text, &item.place, &nothing),
         Value::Map(map) if map.entries.len() == 1 && map.duplicates.is_empty() => {
             let entry = &map.entries[0];
-            (&entry.key, &entry.key_place, &entry.node)
+            (&*entry.key, &entry.key_place, &entry.node)
         }
         other => {
             let message = format!(
@@ -82,7 +82,7 @@ fn step(item: &Node, around: &Surroundings<'_>) -> Result<Step, PlaybookError> {
             return Err(PlaybookError::at(&item.place, message));
         }
     };
-    match &**name {
+    match name {
         "flannel" => flannel(body, around),
         "kubeadm-join" => kubeadm_join(body),
         "kubeadm-reset" => Fields::of("step kubeadm-reset", body, &[]).map(|_| Step::KubeadmReset),

@@ -5,6 +5,7 @@
 //!
 //! A command whose output is wanted while it runs, or whose input goes on, is the same with a [`Live`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,11 +19,12 @@ use super::session::{Session, lost};
 use super::stream::seconds;
 use super::transcript::{Next, Transcript};
 use crate::failure::{Failure, FailureKind};
+use crate::secret::SecretText;
 use crate::target::Sudo;
 use crate::timings::{Timings, millis};
 
-/// One command and its limits.
-#[derive(Debug, Clone)]
+/// One command and its limits. Its `Debug` form has no input: there may be a token in it.
+#[derive(Clone)]
 pub struct ExecRequest<'a> {
     /// A POSIX `sh` command line; `sh -s` to run a script from `stdin`. Without newlines when `sudo` is set, and in words that
     /// every shell understands the same, as the login shell reads it first.
@@ -38,8 +40,13 @@ pub struct ExecRequest<'a> {
     pub stderr_cap: usize,
 }
 
-/// Everything that one command left behind.
-#[derive(Debug)]
+impl fmt::Debug for ExecRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExecRequest({}, {} bytes of input)", self.command, self.stdin.len())
+    }
+}
+
+/// Everything that one command left behind. Its `Debug` form has no output: that may be a token.
 pub struct ExecOutcome {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -53,6 +60,13 @@ pub struct ExecOutcome {
     /// When the input was sent.
     pub sent: Option<Moment>,
     pub(super) arrivals: Vec<(usize, Moment)>,
+}
+
+impl fmt::Debug for ExecOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stdout, stderr, exit, failure, .. } = self;
+        write!(f, "ExecOutcome({exit:?}, {failure:?}, {} and {} bytes of output)", stdout.len(), stderr.len())
+    }
 }
 
 /// How a command ended.
@@ -137,6 +151,8 @@ pub struct CommandChannel {
 /// What goes to the command's input.
 enum Input {
     Bytes(Vec<u8>),
+    /// Wiped once it was sent.
+    Password(SecretText),
     End,
 }
 
@@ -240,7 +256,7 @@ async fn converse(
         match next {
             Next::Go => {}
             Next::Password(line) => {
-                let _ = input.send(Input::Bytes(line));
+                let _ = input.send(Input::Password(line));
             }
             Next::Input => {
                 transcript.sent(Moment::now());
@@ -304,6 +320,7 @@ async fn feed(writer: Arc<ChannelWriteHalf<Msg>>, mut queue: mpsc::UnboundedRece
     while let Some(piece) = queue.recv().await {
         let sent = match piece {
             Input::Bytes(bytes) => writer.data_bytes(bytes).await,
+            Input::Password(line) => writer.data(line.as_str().as_bytes()).await,
             Input::End => {
                 let _ = writer.eof().await;
                 return;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use russh::keys::ssh_key::HashAlg;
 use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::agent::Agents;
@@ -23,7 +24,7 @@ use super::stream::plain;
 use crate::failure::{Failure, FailureKind};
 
 /// A private key of 16384-bit RSA has 13 KB.
-const MAX_FILE: u64 = 64 * 1024;
+const MAX_FILE: usize = 64 * 1024;
 
 /// All key and certificate files that the hosts of a run name.
 #[derive(Debug, Default)]
@@ -97,7 +98,8 @@ impl KeyRing {
         if self.certificates.contains_key(path) {
             return;
         }
-        let text = read_limited(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let bytes = read_limited(path).unwrap_or_default();
+        let text = std::str::from_utf8(&bytes).ok();
         if let Some(certificate) = text.and_then(|text| Certificate::from_openssh(text.trim()).ok()) {
             self.certificates.insert(path.to_path_buf(), certificate);
         }
@@ -197,9 +199,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+/// Wiped when it is dropped, and never moved: the room is taken before a byte is read.
+fn read_limited(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
+    fs::File::open(path)?.take(MAX_FILE as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -220,7 +223,7 @@ fn read_key(path: &Path, uid: u32) -> KeyFile {
     if bytes.is_empty() {
         return KeyFile::Bad(BadKey::Empty);
     }
-    let Ok(text) = String::from_utf8(bytes) else { return KeyFile::Bad(BadKey::Garbage("it is binary".into())) };
+    let Ok(text) = std::str::from_utf8(&bytes) else { return KeyFile::Bad(BadKey::Garbage("it is binary".into())) };
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         return KeyFile::PublicHalf { public, hardware: false };
     }
@@ -232,17 +235,17 @@ fn read_key(path: &Path, uid: u32) -> KeyFile {
     decode(path, text)
 }
 
-fn decode(path: &Path, text: String) -> KeyFile {
-    let container = PrivateKey::from_openssh(&text).ok();
+fn decode(path: &Path, text: &str) -> KeyFile {
+    let container = PrivateKey::from_openssh(text).ok();
     let public_file = || {
         let text = fs::read_to_string(beside(path, ".pub")).ok()?;
         PublicKey::from_openssh(text.trim()).ok()
     };
-    if container.as_ref().is_some_and(PrivateKey::is_encrypted) || is_encrypted_pem(&text) {
+    if container.as_ref().is_some_and(PrivateKey::is_encrypted) || is_encrypted_pem(text) {
         let public = container.map(|key| key.public_key().clone()).or_else(public_file);
         return KeyFile::Locked { text: text.into(), public };
     }
-    match decode_secret_key(&text, None) {
+    match decode_secret_key(text, None) {
         Ok(key) => match key.key_data() {
             KeypairData::SkEd25519(_) | KeypairData::SkEcdsaSha2NistP256(_) => {
                 KeyFile::PublicHalf { public: key.public_key().clone(), hardware: true }

@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use secrecy::zeroize::Zeroizing;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::ChildStdin;
@@ -15,6 +16,9 @@ use super::session::NotForwarded;
 use super::stream::plain;
 use super::transcript::{Next, Transcript};
 use crate::failure::{Failure, FailureKind};
+
+/// What goes to the command's input, where a password or a token may be among it.
+type Piece = Zeroizing<Vec<u8>>;
 
 /// Runs one command under `sh -c` on this machine, in a process group of its own that is killed at the deadline.
 pub async fn exec(request: ExecRequest<'_>) -> ExecOutcome {
@@ -90,13 +94,13 @@ async fn converse(
             count = read(&mut stdout, &mut out) => chunk(&out, count).map_or(Next::Go, |chunk| transcript.stdout(chunk)),
             count = read(&mut stderr, &mut err) => chunk(&err, count).map_or(Next::Go, |chunk| transcript.stderr(chunk)),
             () = &mut feeding, if !fed => { fed = true; Next::Go }
-            next = further(&mut more), if !transcript.holds_input() => { let _ = input.send(next); Next::Go }
+            next = further(&mut more), if !transcript.holds_input() => { let _ = input.send(next.map(Zeroizing::new)); Next::Go }
             () = sleep_until(deadline) => Next::Stop(timed_out(request.deadline)),
         };
         match next {
             Next::Go => {}
             Next::Password(line) => {
-                let _ = input.send(Some(line));
+                let _ = input.send(Some(Zeroizing::new(line.as_str().as_bytes().to_vec())));
             }
             Next::Input => {
                 transcript.sent(Moment::now());
@@ -141,14 +145,14 @@ fn chunk(space: &[u8], count: usize) -> Option<&[u8]> {
     if count == 0 { None } else { space.get(..count) }
 }
 
-fn send(input: &mpsc::UnboundedSender<Option<Vec<u8>>>, stdin: &[u8], all: bool) {
-    let _ = input.send(Some(stdin.to_vec()));
+fn send(input: &mpsc::UnboundedSender<Option<Piece>>, stdin: &[u8], all: bool) {
+    let _ = input.send(Some(Zeroizing::new(stdin.to_vec())));
     if all {
         let _ = input.send(None);
     }
 }
 
-async fn feed(stdin: Option<ChildStdin>, mut queue: mpsc::UnboundedReceiver<Option<Vec<u8>>>) {
+async fn feed(stdin: Option<ChildStdin>, mut queue: mpsc::UnboundedReceiver<Option<Piece>>) {
     let Some(mut stdin) = stdin else { return };
     while let Some(Some(bytes)) = queue.recv().await {
         if stdin.write_all(&bytes).await.is_err() || stdin.flush().await.is_err() {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::exec::{ExecOutcome, ExecRequest, Exit, Moment};
 use super::sudo::{Action, Gate};
 use crate::failure::{Failure, FailureKind};
+use crate::secret::SecretText;
 use crate::target::Sudo;
 
 /// The arrival of so many pieces of output is noted.
@@ -30,7 +31,7 @@ pub(super) struct Transcript {
 pub(super) enum Next {
     Go,
     /// Write this to the command's input: the password and a newline.
-    Password(Vec<u8>),
+    Password(SecretText),
     /// Write the command's input now.
     Input,
     Stop(Failure),
@@ -118,8 +119,9 @@ impl Transcript {
         };
         match action {
             Action::Password(password) => {
-                let mut line = password.expose_secret().as_bytes().to_vec();
-                line.push(b'\n');
+                let mut line = SecretText::default();
+                line.push_str(password.expose_secret());
+                line.push('\n');
                 Next::Password(line)
             }
             Action::Stop(failure) => Next::Stop(failure),

@@ -35,6 +35,8 @@ mod rounds;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod shard;
 #[cfg(test)]
 mod ssh;

@@ -1,20 +1,24 @@
 //! What a script says: lines that begin with the run's nonce, from `begin` to `end STATUS`, and bytes between them. What stands before
 //! is the login shell's noise. Pure.
 
+use std::fmt;
+
+use secrecy::zeroize::Zeroizing;
+
 use crate::probe::Nonce;
 use crate::reach;
 
 /// So many characters of a node's own words are kept.
 const WORDS: usize = 600;
 
-/// A whole answer.
-#[derive(Debug, PartialEq, Eq)]
+/// A whole answer. Its `Debug` form has no body: that may be a token.
+#[derive(PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: String,
     /// Key and value of each line, in their order.
     pub(super) lines: Vec<(String, String)>,
     /// What stands between the first line and the next one, without the line feed that the script itself puts behind it.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {
@@ -22,7 +26,9 @@ impl Answer {
     pub(super) fn read(output: &[u8], nonce: &Nonce) -> Option<Self> {
         let mut rest = after_begin(output, nonce)?;
         let mark = format!("@@{} ", nonce.as_str()).into_bytes();
-        let (mut lines, mut body, mut in_body) = (Vec::new(), Vec::new(), true);
+        // Room for the whole, so that no part of it stays behind where it moved from.
+        let mut body = Zeroizing::new(Vec::with_capacity(rest.len()));
+        let (mut lines, mut in_body) = (Vec::new(), true);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, next) = rest.split_at(end + 1);
             rest = next;
@@ -53,6 +59,13 @@ impl Answer {
     /// The same as words for people: bounded, on one line, without what looks like a secret.
     pub(super) fn words(&self, key: &str) -> String {
         words(self.get(key).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, lines, body } = self;
+        write!(f, "Answer({status}, {lines:?}, {} bytes)", body.len())
     }
 }
 
@@ -88,14 +101,14 @@ mod tests {
             (answer.status.as_str(), answer.get("path"), answer.get("empty")),
             ("looked", Some("file a b"), Some(""))
         );
-        assert_eq!(answer.body, b"");
+        assert_eq!(**answer.body, *b"");
     }
 
     #[test]
     fn the_body_is_exact() {
         for body in ["", "a", "a\n", "\n\na\r\n\n"] {
             let text = with_marks(&format!("@@ begin\n{body}\n@@ code 0\n@@ end ran\n"));
-            assert_eq!(Answer::read(&text, &nonce()).unwrap().body, body.as_bytes(), "{body:?}");
+            assert_eq!(**Answer::read(&text, &nonce()).unwrap().body, *body.as_bytes(), "{body:?}");
         }
     }
 

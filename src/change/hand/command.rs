@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
 
 use super::answer::after_begin;
 use super::script::Script;
@@ -59,7 +60,8 @@ impl Hand<'_> {
     /// The same for a command whose output is a secret, and is not redacted.
     pub async fn run_for_secret(&self, command: &str, deadline: Duration) -> Result<SecretRan, HandError> {
         let (code, stdout, stderr) = self.command(command, &[], deadline).await?;
-        let stdout = SecretString::from(String::from_utf8_lossy(&stdout).into_owned());
+        // What is no text is no secret that anybody could use.
+        let stdout = SecretString::from(std::str::from_utf8(&stdout).unwrap_or_default());
         Ok(SecretRan { code, stdout, stderr })
     }
 
@@ -68,7 +70,7 @@ impl Hand<'_> {
         command: &str,
         input: &[u8],
         deadline: Duration,
-    ) -> Result<(i32, Vec<u8>, String), HandError> {
+    ) -> Result<(i32, Zeroizing<Vec<u8>>, String), HandError> {
         let limit = deadline.as_secs().saturating_add(u64::from(deadline.subsec_nanos() > 0)).max(1);
         let script = Script::new()
             .set("C", command)
@@ -78,7 +80,8 @@ impl Hand<'_> {
         let nonce = script.nonce.clone();
         let begun = Instant::now();
         let parts = [include_str!("script/run.sh")];
-        let (answer, outcome) = self.ask_all(script, &parts, deadline.saturating_add(MARGIN)).await?;
+        let (answer, mut outcome) = self.ask_all(script, &parts, deadline.saturating_add(MARGIN)).await?;
+        outcome.stdout.zeroize();
         let code = answer.get("code").and_then(|code| code.trim().parse().ok()).unwrap_or(-1);
         // `timeout` says 124, or the signal that it sent.
         if matches!(code, 124 | 137 | 143) && begun.elapsed() >= deadline {

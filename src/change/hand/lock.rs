@@ -40,7 +40,7 @@ impl Hand<'_> {
         let mut shell = tokio::spawn(async move {
             let command = probe::COMMAND.join(" ");
             let live = Live { output: Some(to_us), input: Some(input) };
-            place.exec(request(&command, &text, sudo.as_ref(), EVER), live).await
+            place.exec(request(&command, text.as_str(), sudo.as_ref(), EVER), live).await
         });
         let mut said = Vec::new();
         let answer = timeout(PATIENCE, async {

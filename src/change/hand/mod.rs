@@ -97,7 +97,7 @@ impl<'s> Hand<'s> {
     ) -> Result<(Answer, ExecOutcome), HandError> {
         let (nonce, text) = script.finish(parts);
         let command = probe::COMMAND.join(" ");
-        let request = request(&command, &text, self.sudo, deadline);
+        let request = request(&command, text.as_str(), self.sudo, deadline);
         let outcome = self.place().await?.exec(request, Live::default()).await;
         let answer = settle(&outcome, &outcome.stdout, &nonce)?;
         Ok((answer, outcome))

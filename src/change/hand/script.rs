@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::probe::{Nonce, strip};
+use crate::secret::SecretText;
 
 /// So much of a content stands in one command of the script.
 const PIECE: usize = 2048;
@@ -11,10 +12,10 @@ const PIECE: usize = 2048;
 const COMMON: &str = include_str!("script/common.sh");
 
 /// A script on its way to be whole: a first line that a pretended node may change, settings, contents, and the parts in one brace
-/// group, which a shell only runs when its end has come.
+/// group, which a shell only runs when its end has come. A content may be a secret.
 #[derive(Debug)]
 pub(super) struct Script {
-    text: String,
+    text: SecretText,
     /// `3<&0` where the script reads on from its own input.
     input: &'static str,
     pub(super) nonce: Nonce,
@@ -23,7 +24,9 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new() -> Self {
         let nonce = Nonce::random();
-        Self { text: format!("N={} R= P=\n", nonce.as_str()), input: "", nonce }
+        let mut text = SecretText::default();
+        let _ = writeln!(text, "N={} R= P=", nonce.as_str());
+        Self { text, input: "", nonce }
     }
 
     /// A variable. The name is one of ours.
@@ -47,7 +50,9 @@ impl Script {
     pub(super) fn printing(mut self, name: &str, bytes: &[u8]) -> Self {
         let _ = writeln!(self.text, "{name}() {{\n:");
         for piece in bytes.chunks(PIECE) {
-            let _ = writeln!(self.text, "printf {} || return", format_of(piece));
+            self.text.push_str("printf ");
+            push_format(piece, &mut self.text);
+            self.text.push_str(" || return\n");
         }
         self.text.push_str("}\n");
         self
@@ -59,11 +64,13 @@ impl Script {
     }
 
     /// The whole script.
-    pub(super) fn finish(mut self, parts: &[&str]) -> (Nonce, String) {
+    pub(super) fn finish(mut self, parts: &[&str]) -> (Nonce, SecretText) {
         self.text.push_str("{\n");
+        let mut stripped = String::new();
         for part in [COMMON].iter().chain(parts) {
-            strip(part, &mut self.text);
+            strip(part, &mut stripped);
         }
+        self.text.push_str(&stripped);
         let _ = writeln!(self.text, "exit 0\n}} {}</dev/null", self.input);
         (self.nonce, self.text)
     }
@@ -74,9 +81,8 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\0', "").replace('\'', r"'\''"))
 }
 
-/// The format for `printf` that prints these bytes: everything that could mean something to it or to a shell is written in octal.
-fn format_of(bytes: &[u8]) -> String {
-    let mut format = String::with_capacity(bytes.len() + 16);
+/// Appends the format for `printf` that prints these bytes: everything that could mean something to it or to a shell is written in octal.
+fn push_format(bytes: &[u8], format: &mut SecretText) {
     format.push('\'');
     for (place, byte) in bytes.iter().enumerate() {
         match byte {
@@ -89,7 +95,6 @@ fn format_of(bytes: &[u8]) -> String {
         }
     }
     format.push('\'');
-    format
 }
 
 #[cfg(test)]
@@ -99,18 +104,21 @@ mod tests {
     #[test]
     fn words_and_formats_hold_nothing_that_a_shell_would_read() {
         assert_eq!(quoted("it's $HOME `x` \\ \n"), "'it'\\''s $HOME `x` \\ \n'");
-        assert_eq!(format_of(b"-n 100% \\ 'a'\r\n\xff\0"), r"'\055n 100%% \134 \047a\047\015\012\377\000'");
+        let mut format = SecretText::default();
+        push_format(b"-n 100% \\ 'a'\r\n\xff\0", &mut format);
+        assert_eq!(format.as_str(), r"'\055n 100%% \134 \047a\047\015\012\377\000'");
     }
 
     #[test]
     fn a_script_is_one_group_behind_its_settings() {
         let (nonce, text) =
             Script::new().set("T", "a b").arguments(["x", "'"]).printing("content", b"c").finish(&["# x\n\necho hi\n"]);
+        let text = text.as_str();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], format!("N={} R= P=", nonce.as_str()));
         assert_eq!(lines[1..4], ["T='a b'", "set -- 'x' ''\\'''", "content() {"]);
         assert!(text.contains("\nprintf 'c' || return\n}\n{\n"), "{text}");
         assert!(text.ends_with("\necho hi\nexit 0\n} </dev/null\n"), "{text}");
-        assert_eq!(Nonce::of_script(&text), Some(nonce));
+        assert_eq!(Nonce::of_script(text), Some(nonce));
     }
 }

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::token::Token;
 use crate::change::plan::Join;
+use crate::secret::SecretText;
 
 /// The `apiVersion` that a kubeadm reads: v1beta2 since 1.15, v1beta3 since 1.22, v1beta4 since 1.31. Each reads its
 /// predecessor's as well for some minors, and warns; so each is given its own.
@@ -22,9 +23,12 @@ pub const fn api_version(minor: u32) -> &'static str {
 pub fn text(join: &Join, token: &Token, cri_socket: Option<&str>) -> SecretString {
     let version = api_version(join.kubeadm_minor);
     let whole = token.whole();
-    let mut out = format!(
-        "apiVersion: {version}\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    token: {}\n    apiServerEndpoint: {}\n    caCertHashes:\n",
-        quoted(whole.expose_secret()),
+    let mut out = SecretText::default();
+    // A token is letters, digits and a dot: in double quotes it needs no escapes.
+    let _ = write!(
+        out,
+        "apiVersion: {version}\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    token: \"{}\"\n    apiServerEndpoint: {}\n    caCertHashes:\n",
+        whole.expose_secret(),
         quoted(&join.endpoint),
     );
     for pin in &join.ca_pins {
@@ -42,7 +46,7 @@ pub fn text(join: &Join, token: &Token, cri_socket: Option<&str>) -> SecretStrin
             let _ = writeln!(out, "  - {}", quoted(name));
         }
     }
-    SecretString::from(out)
+    out.finish()
 }
 
 /// A YAML string in double quotes, which are JSON's.

@@ -6,8 +6,11 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+
+use crate::secret::SecretText;
 
 /// How long a token lives when nobody deletes it: longer than a join may take by kubeadm's own limits.
 const TTL: &str = "15m";
@@ -44,7 +47,11 @@ impl Token {
 
     /// As a joining node is told it.
     pub(super) fn whole(&self) -> SecretString {
-        SecretString::from(format!("{}.{}", self.id, self.secret_half.expose_secret()))
+        let mut whole = SecretText::default();
+        for part in [&self.id, ".", self.secret_half.expose_secret()] {
+            whole.push_str(part);
+        }
+        whole.finish()
     }
 }
 
@@ -105,7 +112,8 @@ pub const LIST: &str = "{ kubeadm token list -o json 2>/dev/null || kubeadm toke
 /// # Errors
 /// What is missing, without the output itself: it may hold a token.
 pub fn made(stdout: &str) -> Result<Made, &'static str> {
-    let joined = stdout.replace("\\\r\n", " ").replace("\\\n", " ");
+    let joined = Zeroizing::new(stdout.replace("\\\r\n", " "));
+    let joined = Zeroizing::new(joined.replace("\\\n", " "));
     // Warnings are on stderr since 1.20 and were not always.
     let mut commands = joined.lines().map(str::trim).filter(|line| line.starts_with("kubeadm join "));
     let command = commands.next().ok_or("it printed no join command")?;

@@ -223,3 +223,14 @@ async fn what_is_passed_on_counts_against_the_limit() {
     }
     assert_eq!(size, 1 << 20);
 }
+
+#[tokio::test]
+async fn what_a_command_printed_is_not_in_its_debug_form() {
+    let client = Client::new();
+    let server = server::start(Behaviour { keys: vec![client.key.public_key().clone()], ..Behaviour::default() }).await;
+    let session = connect(&client.resolved(server.port)).await;
+    let outcome = session.exec(request("echo abcdef.0123456789abcdef; echo abcdef >&2", b"")).await;
+    assert_eq!(outcome.stdout, b"abcdef.0123456789abcdef\n");
+    let (shown, first) = (format!("{outcome:?}"), format!("{:?}", b"abcdef"));
+    assert!(!shown.contains("abcdef") && !shown.contains(first.trim_matches(['[', ']'])), "{shown}");
+}

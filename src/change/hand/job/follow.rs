@@ -33,7 +33,7 @@ impl Hand<'_> {
         let (to_us, mut output) = mpsc::unbounded_channel();
         let place = self.place().await?;
         let live = Live { output: Some(to_us), input: None };
-        let request = ExecRequest { stdout_cap: LOG_CAP, ..request(&command, &text, self.sudo, EVER) };
+        let request = ExecRequest { stdout_cap: LOG_CAP, ..request(&command, text.as_str(), self.sudo, EVER) };
         let running = place.exec(request, live);
         tokio::pin!(running);
         let mut stream = Stream::new(&nonce);
