@@ -15,7 +15,7 @@
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +94,8 @@ impl Fleet {
         let client_key = access::client_key();
         let dir = tempfile::Builder::new()
             .prefix("seaworthy-demo-")
+            // Whoever could write here could put other hosts into the inventory.
+            .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir()
             .map_err(|source| FleetError::Write { path: std::env::temp_dir(), source })?;
         let shared = Arc::new(Shared::new(plan, client_key.public_key().clone(), sockets.endpoints));

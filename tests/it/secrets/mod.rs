@@ -2,3 +2,4 @@
 //! names a test.
 
 mod memory;
+mod modes;

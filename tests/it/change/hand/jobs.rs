@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use seaworthy::change::hand::{HandError, Job, JobEnd, JobState, JobStatus};
@@ -57,6 +58,30 @@ fn job_processes(bench: &Bench) -> BTreeMap<i32, String> {
     let mut all = bench.node().processes();
     all.retain(|pid, _| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == dir));
     all
+}
+
+#[tokio::test]
+async fn what_a_job_keeps_is_its_users_alone_and_what_it_makes_is_not() {
+    for shell in shells() {
+        let bench = Bench::with(&shell).await;
+        bench.hand().start_job(&job(&format!(": >made; {WAITING}"))).await.unwrap();
+        holds(&bench).await;
+        let dir = bench.node().path("/run/seaworthy/join");
+        let mode_of = |path: &std::path::Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!((mode_of(dir.parent().unwrap()), mode_of(&dir)), (0o700, 0o700), "{shell:?}");
+        let (theirs, kept): (Vec<_>, Vec<_>) =
+            bench.names("/run/seaworthy/join").into_iter().partition(|name| ["made", "hold"].contains(&name.as_str()));
+        assert!(kept.contains(&"discovery.yaml".to_owned()) && kept.contains(&"log".to_owned()), "{kept:?}");
+        for name in kept {
+            assert_eq!(mode_of(&dir.join(&name)), 0o600, "{shell:?} {name}");
+        }
+        for name in theirs {
+            assert_eq!(mode_of(&dir.join(&name)), 0o644, "{shell:?} {name}");
+        }
+        let_go(&bench);
+        follow(&bench, 0).await.1.unwrap();
+        bench.hand().clear_job("join").await.unwrap();
+    }
 }
 
 #[tokio::test]
