@@ -1,5 +1,5 @@
 //! The configuration file: `./seaworthy.yaml`, else `$XDG_CONFIG_HOME/seaworthy/config.yaml`, else
-//! `/etc/seaworthy/config.yaml`. The first that exists is read, alone.
+//! `/etc/seaworthy/config.yaml`. The first that exists and that nobody else may have put there is read, alone.
 //!
 //! It holds defaults of flags. For a connection it ranks below the inventory and above `ssh_config`; for everything else
 //! flags and environment win over it. This module does not know what the values do.
@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
+
+use crate::trust::distrust;
 
 /// The file's content; every field may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -94,8 +95,8 @@ pub enum ConfigError {
 pub struct Loaded {
     pub config: Config,
     pub path: Option<PathBuf>,
-    /// A file that was passed over, and why.
-    pub warning: Option<String>,
+    /// Files that were passed over, and why.
+    pub warnings: Vec<String>,
 }
 
 /// The places that are looked at, best first.
@@ -113,31 +114,25 @@ pub fn candidates(directory: &Path, xdg_config: Option<&Path>, home: Option<&Pat
 
 /// Reads the first of `candidates` that exists.
 ///
-/// A file that anybody may have put there (in a world-writable directory without the sticky bit's protection, or itself
-/// writable by everybody) is passed over with a warning: it could name a program to run as `ProxyCommand`.
+/// A file that somebody else may have put there ([`distrust`]) is passed over with a warning, as if it were not there: it could name a
+/// program to run as `ProxyCommand`.
 pub fn load(candidates: &[PathBuf]) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded::default();
     for path in candidates {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
             Err(source) => return Err(ConfigError::Read { path: path.clone(), source }),
         };
-        if anybody_may_write(path) {
-            let warning = format!(
-                "{} is not read: everybody may write it or its directory; take that right away (chmod o-w)",
-                path.display()
-            );
-            return Ok(Loaded { warning: Some(warning), ..Loaded::default() });
+        if let Some(why) = distrust(path) {
+            loaded.warnings.push(format!("the configuration {} is not obeyed: {why}", path.display()));
+            continue;
         }
-        let config = parse(&text).map_err(|reason| ConfigError::Malformed { path: path.clone(), reason })?;
-        return Ok(Loaded { config, path: Some(path.clone()), warning: None });
+        loaded.config = parse(&text).map_err(|reason| ConfigError::Malformed { path: path.clone(), reason })?;
+        loaded.path = Some(path.clone());
+        break;
     }
-    Ok(Loaded::default())
-}
-
-fn anybody_may_write(path: &Path) -> bool {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    [path, directory].iter().any(|path| fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o002 != 0))
+    Ok(loaded)
 }
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -200,6 +195,9 @@ mod tests {
 
         fs::set_permissions(&all[0], fs::Permissions::from_mode(0o666)).unwrap();
         let loaded = load(&all[..2]).unwrap();
-        assert!(loaded.config.user.is_none() && loaded.warning.unwrap().contains("chmod o-w"));
+        assert_eq!(loaded.config.user.as_deref(), Some("second"), "it is as if it were not there");
+        let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
+        let named = format!("the configuration {} is not obeyed: ", all[0].display());
+        assert!(warning.starts_with(&named) && warning.contains("may be written by everybody"), "{warning}");
     }
 }

@@ -45,6 +45,7 @@ pub mod ssh;
 pub mod target;
 pub mod text;
 pub mod timings;
+pub mod trust;
 pub mod ui;
 pub mod upgrade;
 pub mod verdict;

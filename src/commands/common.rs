@@ -34,6 +34,7 @@ use crate::ssh::known_hosts::{KnownHosts, Learner};
 use crate::ssh::resolved::Route;
 use crate::ssh::{Agents, Connector, ConnectorOptions, Deadlines, Destinations, KeyRing, limits};
 use crate::target::{Role, Target, Via};
+use crate::trust::distrust;
 use crate::ui::{Display, Event, Events, Progress};
 
 /// Wrong use that clap cannot see; the exit code is 64.
@@ -359,7 +360,8 @@ impl Fleet {
     }
 }
 
-/// The built-in checks with the user's own: those of `--checks`, else of the directory `checks` beside each inventory.
+/// The built-in checks with the user's own: those of `--checks`, else of the directory `checks` beside each inventory, unless
+/// somebody else may write it.
 pub(super) fn checks(args: &ChecksArgs, sources: &[String]) -> anyhow::Result<Checks> {
     own_checks(BuiltIn::load()?, args, sources)
 }
@@ -381,7 +383,13 @@ pub(super) fn checks_beside<T>(
 }
 
 fn own_checks(built_in: BuiltIn, args: &ChecksArgs, sources: &[String]) -> anyhow::Result<Checks> {
-    let beside = |source: &String| Some(Path::new(source).parent()?.join("checks")).filter(|dir| dir.is_dir());
+    let beside = |source: &String| {
+        let dir = Some(Path::new(source).parent()?.join("checks")).filter(|dir| dir.is_dir())?;
+        let Some(why) = distrust(&dir) else { return Some(dir) };
+        let which = dir.display();
+        warn(&[format!("the checks in {which} are not obeyed: {why}; if you trust them, pass --checks {which}")]);
+        None
+    };
     let mut dirs: Vec<PathBuf> = match &args.dir {
         Some(dir) => vec![dir.clone()],
         None => sources.iter().filter_map(beside).collect(),

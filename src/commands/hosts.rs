@@ -18,6 +18,7 @@ use crate::inventory::limit::Limit;
 use crate::inventory::load::{self, SCRIPT_DEADLINE, Source, Surroundings};
 use crate::inventory::model::{HostId, Inventory};
 use crate::inventory::origin::{Connection, Origin, Overrides, Told};
+use crate::trust::distrust;
 
 /// Looked for in the working directory when nothing else names an inventory.
 const DEFAULT_SOURCES: [&str; 5] = ["inventory.yaml", "inventory.yml", "inventory.ini", "inventory", "hosts.yml"];
@@ -48,7 +49,7 @@ pub(super) fn choose(
     config: &config::Loaded,
     environment: &Environment,
 ) -> anyhow::Result<Chosen> {
-    let mut warnings: Vec<String> = config.warning.iter().cloned().collect();
+    let mut warnings: Vec<String> = config.warnings.clone();
     let sources = sources(args, remembered, config, environment)?;
     let surroundings = Surroundings {
         cwd: environment.directory.clone(),
@@ -96,16 +97,18 @@ fn sources(
         let beside = config.path.as_deref().and_then(Path::parent).unwrap_or(here);
         return Ok(all(&config.config.inventory, beside));
     }
-    DEFAULT_SOURCES
-        .iter()
-        .find(|name| here.join(name).exists())
-        .map(|name| vec![Source::Path(PathBuf::from(name))])
-        .ok_or_else(|| {
-            UsageError::new(
-                "no inventory: pass -i FILE (an Ansible inventory as it is) or -i 'host,host,', or put inventory.yaml here",
-            )
-            .into()
-        })
+    let Some(found) = DEFAULT_SOURCES.iter().find(|name| here.join(name).exists()) else {
+        let message =
+            "no inventory: pass -i FILE (an Ansible inventory as it is) or -i 'host,host,', or put inventory.yaml here";
+        return Err(UsageError::new(message).into());
+    };
+    // It may be a program, or name one.
+    if let Some(why) = distrust(&here.join(found)) {
+        let message =
+            format!("the inventory {found} was found here and is not obeyed: {why}; if you trust it, pass -i {found}");
+        return Err(UsageError::new(message).into());
+    }
+    Ok(vec![Source::Path(PathBuf::from(found))])
 }
 
 fn rememberable(sources: &[Source], environment: &Environment) -> Vec<String> {
@@ -234,10 +237,10 @@ fn sudo(
     } else if let Some(path) = &args.become_password_file {
         let path = environment.directory.join(path);
         let text = std::fs::read_to_string(&path)
+            .map(Zeroizing::new)
             .with_context(|| format!("cannot read the sudo password from {}", path.display()))?;
         let first = text.lines().next().unwrap_or_default();
         anyhow::ensure!(
-            .map(Zeroizing::new)
             !first.is_empty(),
             "the first line of {} is empty, so there is no sudo password",
             path.display()

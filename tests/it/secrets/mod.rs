@@ -3,3 +3,4 @@
 
 mod memory;
 mod modes;
+mod planted;
