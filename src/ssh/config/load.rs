@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,18 +34,18 @@ impl Source {
         let user_directory = environment.home.join(".ssh");
         let files = match named {
             Some(path) if path.as_os_str().eq_ignore_ascii_case("none") => vec![],
-            Some(path) => vec![(path.to_owned(), &user_directory, true)],
+            Some(path) => vec![(path.to_owned(), &user_directory, Found::Named)],
             None => vec![
-                (user_directory.join("config"), &user_directory, false),
-                (environment.system.join("ssh_config"), &environment.system, false),
+                (user_directory.join("config"), &user_directory, Found::OfUser),
+                (environment.system.join("ssh_config"), &environment.system, Found::OfSystem),
             ],
         };
         let mut source = Self::default();
-        for (path, base, must_exist) in files {
-            let mut reader = Reader { environment, base, complaints: Vec::new(), open: Vec::new() };
+        for (path, base, found) in files {
+            let mut reader = Reader { environment, base, found, complaints: Vec::new(), open: Vec::new() };
             match reader.file(&path, None)? {
                 Some(blocks) => source.files.push(blocks),
-                None if must_exist => {
+                None if found == Found::Named => {
                     return Err(Failure::new(
                         FailureKind::Settings,
                         format!("there is no ssh configuration file {}", path.display()),
@@ -72,7 +73,18 @@ fn any_criterion(blocks: &[Block], wanted: fn(&CriterionKind) -> bool) -> bool {
     })
 }
 
+/// Why a file is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// `-F`: it must exist, and lies where the user wants it.
+    Named,
+    /// `~/.ssh/config` and what it includes: nobody else may write it.
+    OfUser,
+    OfSystem,
+}
+
 struct Reader<'a> {
+    found: Found,
     environment: &'a Environment,
     /// What relative paths of `Include` start from.
     base: &'a Path,
@@ -84,6 +96,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Reads and parses a file; `None` when it does not exist.
     fn file(&mut self, path: &Path, included_by: Option<&Origin>) -> Result<Option<Vec<Block>>, Failure> {
+        if self.found == Found::OfUser {
+            no_one_else_writes(path)?;
+        }
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -128,6 +143,19 @@ impl Reader<'_> {
         }
         Ok(blocks)
     }
+}
+
+/// ssh's own rule: such a file could name a program to run.
+fn no_one_else_writes(path: &Path) -> Result<(), Failure> {
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    let uid = rustix::process::getuid().as_raw();
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if (owner == uid || owner == 0) && mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let shown = path.display();
+    let message = format!("the ssh configuration {shown} may be written by others (user {owner}, mode {mode:04o})");
+    Err(Failure::new(FailureKind::Settings, message, format!("chmod go-w {shown}, and let it belong to you")))
 }
 
 /// The files that a pattern names, sorted; hidden files only where the pattern says so.

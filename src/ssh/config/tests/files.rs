@@ -1,6 +1,7 @@
 //! Files: blocks, includes, and what is wrong with them.
 
 use super::*;
+use crate::failure::FailureKind;
 
 /// The user that a configuration gives to `host`: each block sets another, so that it names the block that won.
 fn user(config: &str, host: &str) -> String {
@@ -178,4 +179,30 @@ fn bytes_that_are_no_text_do_no_harm() {
     let machine = Machine::new();
     fs::write(machine.home(".ssh/config"), b"\xff\xfe\x00\nUser ok\n\0\n").unwrap();
     assert_eq!(machine.resolve("h").unwrap().user, "ok");
+}
+
+#[test]
+fn what_others_may_write_is_refused_as_by_ssh() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = Machine::with("Include more\n");
+    machine.write("home/.ssh/more", "User included\n");
+    let resolve = |settings: &SshSettings| {
+        // Read anew: a resolver reads each file once.
+        wait(machine.resolver().resolve("any", settings))
+    };
+    for file in ["config", "more"] {
+        let path = machine.home(&format!(".ssh/{file}"));
+        for mode in [0o620, 0o602, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let failure = resolve(&SshSettings::default()).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Settings);
+            let said = format!("{} may be written by others", path.display());
+            assert!(failure.message.contains(&said), "{mode:o}: {failure}");
+            // Named, it is the user's business.
+            let named = SshSettings { config_file: Some(machine.home(".ssh/config")), ..SshSettings::default() };
+            assert_eq!(resolve(&named).unwrap().user, "included");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_eq!(resolve(&SshSettings::default()).unwrap().user, "included");
 }
