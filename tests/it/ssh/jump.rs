@@ -19,11 +19,11 @@ async fn node(client: &Client, forward: Forward) -> Server {
     server::start(Behaviour { keys, forward, ..Behaviour::default() }).await
 }
 
-fn named(client: &Client, server: &Server, alias: &str) -> Resolved {
+pub(super) fn named(client: &Client, server: &Server, alias: &str) -> Resolved {
     Resolved { alias: alias.into(), ..client.resolved(server.port) }
 }
 
-fn behind(mut resolved: Resolved, hops: Vec<Arc<Destination>>) -> Destination {
+pub(super) fn behind(mut resolved: Resolved, hops: Vec<Arc<Destination>>) -> Destination {
     let hop = |hop: &Arc<Destination>| JumpHop { user: None, host: hop.resolved.alias.clone(), port: None };
     resolved.route = Route::Jump(hops.iter().map(hop).collect());
     Destination { resolved, hops }
@@ -189,9 +189,9 @@ async fn what_the_bastion_cannot_reach_is_the_targets_failure() {
 }
 
 /// Destinations as resolved from this text as `~/.ssh/config`.
-fn destinations(client: &Client, config: &str) -> Destinations {
+pub(super) fn destinations(client: &Client, config: &str) -> Destinations {
     let ssh = client.dir.path().join(".ssh");
-    std::fs::create_dir(&ssh).unwrap();
+    std::fs::create_dir_all(&ssh).unwrap();
     std::fs::write(ssh.join("config"), config).unwrap();
     let environment = Environment {
         home: client.dir.path().into(),

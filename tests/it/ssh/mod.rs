@@ -11,3 +11,4 @@ pub(crate) mod server;
 pub(crate) mod steps;
 mod sudo;
 pub(crate) mod support;
+mod wire;

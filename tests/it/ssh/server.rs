@@ -64,6 +64,8 @@ pub(crate) enum Open {
 pub(crate) enum Exec {
     /// `sh -c` of the command on this machine, with this directory first in `PATH`.
     Run(Option<PathBuf>),
+    /// The same, and a channel to the client's agent is opened with it, which nobody offered.
+    RunAndReachForTheAgent,
     /// These steps, whatever the command.
     Steps(Vec<Step>),
     /// A talk with whoever sends a script.
@@ -123,6 +125,12 @@ pub(crate) struct Seen {
     pub forwards: AtomicUsize,
     pub most_forwards: AtomicUsize,
     pub no_room: AtomicUsize,
+    /// The client offered its agent.
+    pub agent_requests: AtomicUsize,
+    /// A terminal, X11, environment, or forwarding back.
+    pub other_requests: AtomicUsize,
+    /// The server asked for the client's agent unasked, and was refused.
+    pub refused_agent_channels: AtomicUsize,
 }
 
 impl Seen {
@@ -391,8 +399,57 @@ impl server::Handler for Peer {
                 let channel = self.channels.remove(&id).unwrap();
                 tokio::spawn(run(handle, channel, command, path.clone()));
             }
+            Exec::RunAndReachForTheAgent => {
+                session.channel_success(id)?;
+                let channel = self.channels.remove(&id).unwrap();
+                tokio::spawn(ask_for_the_agent(handle.clone(), Arc::clone(&self.seen)));
+                tokio::spawn(run(handle, channel, command, None));
+            }
         }
         Ok(())
+    }
+
+    async fn agent_request(&mut self, _id: ChannelId, _session: &mut Session) -> Result<bool, Self::Error> {
+        self.seen.agent_requests.fetch_add(1, Ordering::SeqCst);
+        Ok(true)
+    }
+
+    async fn env_request(&mut self, _: ChannelId, _: &str, _: &str, _: &mut Session) -> Result<(), Self::Error> {
+        self.seen.other_requests.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn pty_request(
+        &mut self,
+        _: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(russh::Pty, u32)],
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.seen.other_requests.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn x11_request(
+        &mut self,
+        _: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.seen.other_requests.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn tcpip_forward(&mut self, _: &str, _: &mut u32, _: &mut Session) -> Result<bool, Self::Error> {
+        self.seen.other_requests.fetch_add(1, Ordering::SeqCst);
+        Ok(false)
     }
 
     async fn signal(&mut self, _id: ChannelId, _signal: Sig, _session: &mut Session) -> Result<(), Self::Error> {
@@ -403,5 +460,11 @@ impl server::Handler for Peer {
     async fn channel_close(&mut self, _id: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
         self.seen.channels_closed.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+}
+
+async fn ask_for_the_agent(handle: server::Handle, seen: Arc<Seen>) {
+    if let Err(russh::Error::ChannelOpenFailure(_)) = handle.channel_open_agent().await {
+        seen.refused_agent_channels.fetch_add(1, Ordering::SeqCst);
     }
 }
