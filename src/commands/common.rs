@@ -152,6 +152,7 @@ pub(super) fn end_display(display: Display) {
 /// A runtime on all cores.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(limits::MOST_LOOKUPS)
         .enable_all()
         .build()
         .context("cannot start the threads that talk to the hosts; look at this machine's limits (ulimit -a)")

@@ -6,6 +6,9 @@ use crate::fanout::Width;
 
 /// Memory: a connection holds 70 kB, and what a host sends comes on top.
 const MOST: usize = 1024;
+/// Names that are looked up at once. The system's resolver holds its thread for 30 s where three name servers are silent, long after
+/// the host was given up; with too few threads it would keep those of other hosts waiting. A thread that waits holds some 20 kB.
+pub const MOST_LOOKUPS: usize = 8 * MOST;
 /// With a process for each connection, as a `ProxyCommand` is: ten times the memory, on cores that nobody counts.
 pub const MOST_PROCESSES: usize = 128;
 /// To begin with: on a core, and in all. Measured on russh: from 200 at once on, cache misses cost a sixth where nothing waits.
