@@ -15,6 +15,8 @@ mod demo;
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod incidents;

@@ -155,6 +155,11 @@ impl Lab {
         std::fs::read_to_string(self.file("join")).unwrap().replace("\\\n", " ").trim().to_owned()
     }
 
+    /// The same for a test that is [`busy`] already.
+    pub(crate) fn sweep_beside(&self, limit: &str, args: &[&str]) -> Sweep {
+        self.sweep_now(limit, args)
+    }
+
     fn sweep_now(&self, limit: &str, args: &[&str]) -> Sweep {
         let inventory = self.inventory();
         let mut all = vec!["sweep", "-o", "json", "-i", inventory.to_str().unwrap(), "-l", limit];
@@ -175,7 +180,7 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    fn of(output: &Output, elapsed: Duration) -> Self {
+    pub(crate) fn of(output: &Output, elapsed: Duration) -> Self {
         let document = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|e| panic!("{e}; stderr: {}", String::from_utf8_lossy(&output.stderr)));
         Self { code: output.status.code(), document, stdout: output.stdout.clone(), elapsed }

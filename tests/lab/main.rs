@@ -13,6 +13,8 @@ mod clean;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod lab_itself;

@@ -15,7 +15,7 @@ mod login;
 mod nested;
 mod output;
 mod sudo;
-mod table;
+pub(crate) mod table;
 
 use case::Case;
 

@@ -6,8 +6,22 @@ use std::fmt::Write as _;
 use super::GROUPS;
 use super::case::{Expected, Is};
 
-const BEGIN: &str = "<!-- hostile -->\n";
-const END: &str = "<!-- /hostile -->";
+/// Asserts that docs/reliability.md has this table at its `mark`, or puts it there.
+pub(crate) fn assert_documented(mark: &str, table: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- /{mark} -->"));
+    let (before, rest) = page.split_once(&begin).expect("a place for the table");
+    let (kept, after) = rest.split_once(&end).expect("an end of the table");
+    if kept != table && std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, [before, &begin, table, &end, after].concat()).unwrap();
+        return;
+    }
+    assert!(
+        kept == table,
+        "docs/reliability.md is out of date: UPDATE_DOCS=1 cargo test --test it table -- --test-threads=1"
+    );
+}
 
 fn promise(expected: &Expected) -> String {
     match expected {
@@ -52,16 +66,7 @@ fn table() -> String {
 
 #[test]
 fn the_documentation_lists_every_case() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
-    let page = std::fs::read_to_string(path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("a place for the table");
-    let (kept, after) = rest.split_once(END).expect("an end of the table");
-    let current = table();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, [before, BEGIN, &current, END, after].concat()).unwrap();
-        return;
-    }
-    assert!(kept == current, "docs/reliability.md is out of date: UPDATE_DOCS=1 cargo test --test it hostile");
+    assert_documented("hostile", &table());
 }
 
 #[test]

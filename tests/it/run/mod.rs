@@ -2,7 +2,7 @@
 
 mod documented;
 mod ending;
-mod place;
+pub(crate) mod place;
 mod program;
 mod push;
 mod reset;

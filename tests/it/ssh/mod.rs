@@ -6,7 +6,7 @@ mod exec;
 mod host_keys;
 mod jump;
 mod reach;
-mod real_sshd;
+pub(crate) mod real_sshd;
 pub(crate) mod server;
 pub(crate) mod steps;
 mod sudo;

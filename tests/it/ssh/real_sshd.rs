@@ -16,10 +16,10 @@ use super::support::{Client, connect, connector_with, failure, new_key, new_rsa_
 
 const SSHD: &str = "/usr/sbin/sshd";
 
-struct Sshd {
-    child: Child,
-    port: u16,
-    client: Client,
+pub(crate) struct Sshd {
+    pub child: Child,
+    pub port: u16,
+    pub client: Client,
 }
 
 impl Drop for Sshd {
@@ -30,7 +30,7 @@ impl Drop for Sshd {
 }
 
 /// Starts sshd with these additional settings; `None`, with a word why, when that is not possible here.
-async fn sshd(extra: &str) -> Option<Sshd> {
+pub(crate) async fn sshd(extra: &str) -> Option<Sshd> {
     if !Path::new(SSHD).exists() || !rustix::process::geteuid().is_root() {
         eprintln!("skipped: no {SSHD} here, or not root");
         return None;
