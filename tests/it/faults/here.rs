@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use seaworthy::demo::{Behaviour, Fleet, Plan, State};
 use serde_json::Value;
 
-use super::stage::{Stage, is_root, until};
+use super::stage::{Stage, host, is_root, until};
 use crate::run::place::{Place, text};
 
 /// Starts a program whose `runs` is a file system of so many KiB with only so many of them free.
@@ -26,16 +26,16 @@ fn the_disk_is_full() {
     }
     let stage = Stage::new();
     let port = stage.third().port();
-    let lines: String = (0..10)
-        .map(|index| format!("        m{index}: {{ ansible_host: 127.0.0.1, ansible_port: {port} }}\n"))
-        .collect();
+    let lines: Vec<String> = (0..10).map(|index| host(&format!("m{index}"), port, "")).collect();
     for (left, words) in [("0", "cannot write"), ("64", "records were not kept")] {
         let under = small_disk("256", left);
         let mut under: Vec<&str> = under.iter().map(String::as_str).collect();
         under.push("-");
-        let swept = stage.sweep(&under, &lines, &[]);
+        let swept = stage.sweep(&under, &lines.concat(), &[]);
         assert_eq!(swept.document["nodes"].as_array().unwrap().len(), 12);
-        (0..10).for_each(|index| swept.assert_read(&format!("m{index}")));
+        for index in 0..10 {
+            swept.assert_read(&format!("m{index}"));
+        }
         let told: Vec<&str> = swept.stderr.lines().filter(|line| line.contains("No space left")).collect();
         assert!(told.len() == 1 && told[0].contains(words), "{left}: {}", swept.stderr);
         assert_eq!(swept.code, Some(0), "{left}: {}", swept.stderr);
@@ -136,7 +136,9 @@ fn told_to_end() {
     for signals in [&[Signal::TERM][..], &[Signal::HUP, Signal::HUP]] {
         let (place, _fleet) = fleet(HANGS);
         let child = hanging(&place, &[], "10m");
-        signals.iter().for_each(|signal| send(&child, *signal));
+        for signal in signals {
+            send(&child, *signal);
+        }
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{signals:?}: {}", text(&output));
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stage::{Stage, TIMEOUT, is_root};
+use super::stage::{Stage, TIMEOUT, host, is_root};
 
 /// Starts a program on whose machine this file is the resolver's configuration.
 fn resolving_by(file: &str) -> [&str; 6] {
@@ -44,8 +44,8 @@ fn name_servers_are_silent() {
     }
     let stage = Stage::new();
     let resolvers = silent_resolvers();
-    let text: String = resolvers.iter().map(|(_, address)| format!("nameserver {}\n", address.ip())).collect();
-    stage.place.write("resolv.conf", &text);
+    let text: Vec<String> = resolvers.iter().map(|(_, address)| format!("nameserver {}\n", address.ip())).collect();
+    stage.place.write("resolv.conf", &text.concat());
     let mut lines = String::new();
     for index in 0..NAMES {
         writeln!(lines, "        slow{index}: {{ ansible_host: slow{index}.example }}").unwrap();
@@ -117,7 +117,7 @@ async fn connections_are_reset_in_every_phase() {
     let mut lines = String::new();
     for cut in &cuts {
         let port = resets_after(*cut, stage.third()).await;
-        writeln!(lines, "        cut{cut}: {{ ansible_host: 127.0.0.1, ansible_port: {port} }}").unwrap();
+        lines += &host(&format!("cut{cut}"), port, "");
     }
     let swept = tokio::task::spawn_blocking(move || stage.sweep(&[], &lines, &[])).await.unwrap();
     let (mut phases, mut kept) = (BTreeSet::new(), 0);

@@ -56,7 +56,9 @@ struct Suspended(Vec<u32>);
 
 impl Drop for Suspended {
     fn drop(&mut self) {
-        self.0.iter().for_each(|pid| signal(*pid, Signal::CONT));
+        for pid in &self.0 {
+            signal(*pid, Signal::CONT);
+        }
     }
 }
 
@@ -147,7 +149,9 @@ async fn the_shell_is_killed() {
 async fn the_session_is_killed() {
     let Some(sshd) = sshd(HALFWAY).await else { return };
     let swept = swept_halfway(&sshd, |_| {
-        below(sshd.child.id()).into_iter().for_each(|(pid, _)| signal(pid, Signal::KILL));
+        for (pid, _) in below(sshd.child.id()) {
+            signal(pid, Signal::KILL);
+        }
     });
     swept.assert_failure("node", "connection-lost", "");
     assert!(swept.has_facts("node"));

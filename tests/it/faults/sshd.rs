@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::stage::{Stage, Swept, line, until};
+use super::stage::{Stage, Swept, host, line, until};
 use crate::ssh::real_sshd::{Sshd, sshd};
 use crate::ssh::support::{new_key, write_key};
 
@@ -52,19 +52,14 @@ async fn one_login_at_a_time_is_allowed_on_a_jump_host() {
     );
     stage.place.write(".ssh/config", &config);
     let behind = stage.third().port();
-    let lines: String = (0..6)
-        .map(|index| {
-            format!(
-                "        b{index}: {{ ansible_host: 127.0.0.1, ansible_port: {behind}, ansible_ssh_common_args: '-J jump' }}\n"
-            )
-        })
-        .collect();
+    let through = ", ansible_ssh_common_args: '-J jump'";
+    let lines: Vec<String> = (0..6).map(|index| host(&format!("b{index}"), behind, through)).collect();
     let log = sshd.client.dir.path().join("log");
     let turned_away = std::thread::spawn(move || {
         until("sshd turned us away", || std::fs::read_to_string(&log).unwrap_or_default().contains("MaxStartups"));
         drop(other);
     });
-    let swept = stage.sweep(&[], &lines, &[]);
+    let swept = stage.sweep(&[], &lines.concat(), &[]);
     turned_away.join().unwrap();
     for index in 0..6 {
         swept.assert_read(&format!("b{index}"));
@@ -89,10 +84,7 @@ async fn one_key_may_be_tried() {
     // The fleet's inventory knows no agent.
     let own = format!("ansible_ssh_common_args: '-o IdentityAgent={}'", socket.display());
     let named = line("named", &sshd).replace(" }", &format!(", {own} }}"));
-    let port = sshd.port;
-    let any = format!(
-        "        any: {{ ansible_host: 127.0.0.1, ansible_port: {port}, ansible_ssh_private_key_file: '', {own} }}\n"
-    );
+    let any = host("any", sshd.port, &format!(", ansible_ssh_private_key_file: '', {own}"));
     let swept = stage.sweep(&[], &format!("{named}{any}"), &[]);
     let _ = agent.kill();
     let _ = agent.wait();

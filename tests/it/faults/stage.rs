@@ -105,12 +105,14 @@ impl Swept {
     }
 }
 
-/// A host of the inventory that is this machine, as its own sshd shows it.
+/// A host of the inventory at this port. `vars` follow a comma.
+pub(super) fn host(name: &str, port: u16, vars: &str) -> String {
+    format!("        {name}: {{ ansible_host: 127.0.0.1, ansible_port: {port}{vars} }}\n")
+}
+
+/// One that is this machine, as its own sshd shows it.
 pub(super) fn line(name: &str, sshd: &Sshd) -> String {
-    let (port, key) = (sshd.port, sshd.client.key_file.display());
-    format!(
-        "        {name}: {{ ansible_host: 127.0.0.1, ansible_port: {port}, ansible_ssh_private_key_file: '{key}' }}\n"
-    )
+    host(name, sshd.port, &format!(", ansible_ssh_private_key_file: '{}'", sshd.client.key_file.display()))
 }
 
 /// Waits for what comes true by itself; a minute is far more than that takes.
