@@ -1,4 +1,4 @@
-//! SECURITY.md: every line of its threat model names tests, and they exist.
+//! SECURITY.md and docs/reliability.md: every line of their tables names tests, and they exist.
 
 use std::fs;
 use std::path::Path;
@@ -67,6 +67,22 @@ fn every_line_of_the_threat_model_is_shown_by_tests_that_exist() {
         }
     }
     wrong.extend(tests_named(&page).filter_map(|(file, name)| is_test(root, file, name).err()));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The tables of misbehaving nodes and faults are made of their tests and have no such names.
+#[test]
+fn every_promise_is_shown_by_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let mut wrong: Vec<String> =
+        tests_named(&page).filter_map(|(file, name)| is_test(root, file, name).err()).collect();
+    let promises = tables(&page).into_iter().filter(|(_, lines)| lines[0] == ["Promise", "Figure", "Shown by"]);
+    let lines: Vec<Vec<String>> = promises.flat_map(|(_, lines)| lines.into_iter().skip(2)).collect();
+    assert!(lines.len() >= 14, "{}", lines.len());
+    wrong.extend(
+        lines.iter().filter(|line| tests_named(&line[2]).next().is_none()).map(|line| format!("no test: {line:?}")),
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
