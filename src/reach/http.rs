@@ -140,6 +140,8 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What comes of a server that sends this and then keeps the connection open, or closes it.
@@ -188,5 +190,28 @@ mod tests {
     async fn an_answer_without_end_is_cut() {
         let endless = vec![b'x'; MAX_ANSWER + 1];
         assert_eq!(answer(&endless, true).await.unwrap_err(), "the answer is longer than 256 KiB");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(answer in "(?s)(HTTP/1.1 200 OK\r\n)?(\r\n|[0-9a-fA-F]{1,17}|;|Content-Length: |Transfer-Encoding: chunked|0\r\n\r\n|.){0,30}") {
+            if let Ok((_, body)) = parse(answer.as_bytes()) {
+                prop_assert!(body.len() <= answer.len());
+            }
+            if let Some(end) = answer.as_bytes().windows(4).position(|window| window == b"\r\n\r\n") {
+                let _ = Head::of(answer.as_bytes(), end + 4).is_complete(answer.as_bytes());
+            }
+        }
+
+        #[test]
+        fn chunks_are_joined(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..8)) {
+            let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for chunk in &chunks {
+                answer.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                answer.extend(chunk.iter().chain(b"\r\n"));
+            }
+            answer.extend(b"0\r\n\r\n");
+            prop_assert_eq!(parse(&answer), Ok((200, chunks.concat())));
+        }
     }
 }

@@ -202,6 +202,8 @@ fn escape(clean: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -209,5 +211,18 @@ mod tests {
         assert_eq!(Xml("a\"b'<c>&]]>\0\n\u{fffe}").to_string(), "a&quot;b&apos;&lt;c&gt;&amp;]]&gt;\\x00\\n\\u{fffe}");
         assert_eq!(XmlBlock("a\nb\x1b").to_string(), "a\nb\\x1b");
         assert_eq!(seconds(8_012), "8.012");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_back(text in any::<String>()) {
+            let xml = format!("<a b=\"{}\">{}</a>", Xml(&text), XmlBlock(&text));
+            let xml = roxmltree::Document::parse(&xml).unwrap();
+            let element = xml.root_element();
+            let line = text::sanitize(&clip(&text)).into_owned();
+            prop_assert_eq!(element.attribute("b"), Some(&*line));
+            let block = text::sanitize_block(clip_to(&text, LONGEST).as_bytes());
+            prop_assert_eq!(element.text().unwrap_or_default(), block);
+        }
     }
 }

@@ -220,6 +220,8 @@ fn last_line(stderr: &[u8], prompt: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn gate(password: Option<&str>) -> Gate {
@@ -297,5 +299,18 @@ mod tests {
         let failure = asked.verdict(Some(1), b"sudo: 1 incorrect password attempt\n").unwrap();
         assert_eq!(failure.kind, SudoPassword);
         assert!(failure.message.contains("did not accept"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// No command line holds a NUL.
+        #[test]
+        fn a_shell_reads_any_word_as_it_is(words in proptest::collection::vec("[^\0]{0,40}", 1..20)) {
+            let line: String = words.iter().map(|word| format!(" {}", quoted(word))).collect();
+            let sh = std::process::Command::new("sh").args(["-c", &format!("printf '%s\\0'{line}")]).output().unwrap();
+            let expected: String = words.iter().map(|word| format!("{word}\0")).collect();
+            prop_assert_eq!(String::from_utf8(sh.stdout).unwrap(), expected);
+        }
     }
 }

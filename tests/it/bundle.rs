@@ -5,11 +5,16 @@ use std::process::Output;
 use std::time::SystemTime;
 
 use assert_cmd::Command;
-use seaworthy::record::Record;
-use seaworthy::run::{PlannedHost, RunFile, Writer};
+use proptest::prelude::*;
+use seaworthy::demo::{self, Behaviour, Plan, State};
+use seaworthy::probe::{self, Limits, Nonce};
+use seaworthy::record::{ClockSample, Record};
+use seaworthy::report::{self, Format};
+use seaworthy::run::{PlannedHost, RunFile, Saved, Writer};
 use serde_json::{Value, json};
 
-use crate::facts::case;
+use crate::facts::{self, case, damage};
+use crate::planning::any::CASES;
 
 /// A run directory made of a recorded case.
 struct Bundle {
@@ -165,4 +170,55 @@ fn diagnose_reads_a_saved_run_as_well() {
     let unknown = bundle.run(&["diagnose", "nobody", "--from", text(&bundle.directory)]);
     assert_ne!(unknown.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("nobody"));
+}
+
+/// What a demo node of each state answers.
+fn demo_records() -> Vec<Record> {
+    let states = State::ALL.into_iter().filter(|state| *state != State::ControlPlane);
+    let nodes = std::iter::once(State::ControlPlane).chain(states).map(|state| (state, Behaviour::Answer));
+    let plan = Plan::of(7, nodes);
+    let nonce = Nonce::from_hex("0123456789abcdef0123456789abcdef").unwrap();
+    let records = plan.nodes.iter().enumerate().map(|(index, node)| {
+        let answer = demo::answer(&plan, index, 1_757_000_000, nonce.as_str());
+        let probe = probe::read(&answer, b"", &nonce, &Limits::DEFAULT).unwrap();
+        let clock =
+            ClockSample { sent_ms: 1_757_500_000_000, received_ms: 1_757_500_000_031, node_ms: 1_757_500_000_014 };
+        let mut record = Record::blank(node.name.clone(), vec!["all".to_owned()], Some(node.role));
+        (record.probe, record.clock) = (Some(probe), Some(clock));
+        record
+    });
+    records.collect()
+}
+
+fn report_of(records: &[Record]) -> String {
+    let mut out = Vec::new();
+    let style = report::style::Style { width: 100, color: false, unicode: true };
+    report::write(Format::Json, &facts::report(records), &style, &mut out).unwrap();
+    // The run's id is of the moment.
+    let mut document: Value = serde_json::from_slice(&out).unwrap();
+    document["run"] = Value::Null;
+    document.to_string()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn a_saved_run_says_the_same_when_it_is_read_again(
+        seed in any::<u64>(),
+        pick in 0_usize..2 * CASES.len(),
+        hits in 0_usize..40,
+        odd in any::<String>(),
+    ) {
+        let mut records = CASES.get(pick).map_or_else(demo_records, |name| case(name));
+        damage(&mut records, seed, hits);
+        if let Some(section) = records.iter_mut().filter_map(|record| record.probe.as_mut()).flat_map(|probe| &mut probe.sections).nth(hits) {
+            section.text = odd;
+        }
+        let bundle = Bundle::of(&records);
+        let saved = Saved::load(&bundle.directory).unwrap();
+        prop_assert!(saved.damaged.is_empty(), "{:?}", saved.damaged);
+        prop_assert_eq!(&saved.records, &records);
+        prop_assert_eq!(report_of(&saved.records), report_of(&records));
+    }
 }

@@ -24,6 +24,31 @@ pub(crate) fn case(case: &str) -> Vec<Record> {
     paths.iter().map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
 }
 
+/// Loses, cuts and swaps sections of the records against each other's, `hits` times, as `seed` has it.
+pub(crate) fn damage(records: &mut [Record], seed: u64, hits: usize) {
+    let mut dice = seed;
+    let mut roll = |most: usize| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(dice >> 33).unwrap_or(0) % most.max(1)
+    };
+    for _ in 0..hits {
+        let which = roll(records.len());
+        let Some(probe) = &mut records[which].probe else { continue };
+        let place = roll(probe.sections.len());
+        let other = roll(probe.sections.len());
+        let how = roll(5);
+        let taken = probe.sections.get(other).map(|section| section.text.clone()).unwrap_or_default();
+        let Some(section) = probe.sections.get_mut(place) else { continue };
+        match how {
+            0 => section.rc = [66, 77, 124, 127][roll(4)],
+            1 => section.text.clear(),
+            2 => section.text = taken,
+            3 => drop(probe.sections.remove(place)),
+            _ => section.truncated = true,
+        }
+    }
+}
+
 /// The report on recorded nodes by the built-in checks, which are compiled once.
 pub(crate) fn report(records: &[Record]) -> Report {
     static CHECKS: LazyLock<Checks> = LazyLock::new(|| Checks::built_in().unwrap());

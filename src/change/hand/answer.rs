@@ -83,6 +83,8 @@ pub(super) fn words(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn nonce() -> Nonce {
@@ -125,5 +127,24 @@ mod tests {
         let long = format!("x abcdef.0123456789abcdef\n\t{}", "y".repeat(2000));
         let words = words(&long);
         assert!(words.starts_with("x [redacted] y") && words.chars().count() < 650, "{words}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_no_words_act(text in "(?s)(@@ |begin|end|\n|\r|why |ran|.){0,60}") {
+            let bytes = with_marks(&format!("@@ begin\n{text}"));
+            if let Some(answer) = Answer::read(&bytes, &nonce()) {
+                let words = answer.words("why");
+                prop_assert!(!words.chars().any(|char| char.is_control() || crate::text::is_deceptive(char)), "{words:?}");
+            }
+            let _ = Answer::read(text.as_bytes(), &nonce());
+        }
+
+        #[test]
+        fn any_body_without_marks_is_exact(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mark = nonce().as_str().to_owned();
+            let text = [format!("@@{mark} begin\n").as_bytes(), &body, format!("\n@@{mark} end ran\n").as_bytes()].concat();
+            prop_assert_eq!(Answer::read(&text, &nonce()).map(|answer| answer.body.to_vec()), Some(body));
+        }
     }
 }

@@ -99,7 +99,19 @@ fn push_format(bytes: &[u8], format: &mut SecretText) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What a real shell prints.
+    fn shell(line: &str) -> Vec<u8> {
+        let sh = Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap();
+        assert!(sh.status.success(), "{line:?}: {}", String::from_utf8_lossy(&sh.stderr));
+        sh.stdout
+    }
 
     #[test]
     fn words_and_formats_hold_nothing_that_a_shell_would_read() {
@@ -120,5 +132,24 @@ mod tests {
         assert!(text.contains("\nprintf 'c' || return\n}\n{\n"), "{text}");
         assert!(text.ends_with("\necho hi\nexit 0\n} </dev/null\n"), "{text}");
         assert_eq!(Nonce::of_script(text), Some(nonce));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_shell_reads_any_word_as_it_is(words in vec(any::<String>(), 1..20)) {
+            let line: String = words.iter().map(|word| format!(" {}", quoted(word))).collect();
+            let expected: Vec<u8> =
+                words.iter().flat_map(|word| word.bytes().filter(|byte| *byte != 0).chain([0])).collect();
+            prop_assert_eq!(shell(&format!("printf '%s\\0'{line}")), expected);
+        }
+
+        #[test]
+        fn a_shell_prints_any_bytes_as_they_are(bytes in vec(any::<u8>(), 0..200)) {
+            let mut format = SecretText::default();
+            push_format(&bytes, &mut format);
+            prop_assert_eq!(shell(&format!("printf {}", format.as_str())), bytes);
+        }
     }
 }

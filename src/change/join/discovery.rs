@@ -58,6 +58,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
     use serde_yaml::Value;
 
     use super::*;
@@ -120,5 +121,15 @@ mod tests {
         assert_eq!(registration["name"], Value::from(odd.node_name.as_str()));
         assert_eq!(registration["criSocket"], Value::from("unix:///run/crio/crio.sock"));
         assert_eq!(registration["ignorePreflightErrors"][1], Value::from("- {a: b}"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_yaml_string(text in any::<String>()) {
+            let line = format!("a: {}\nb: 1\n", quoted(&text));
+            let read: Value = serde_yaml::from_str(&line).unwrap();
+            prop_assert_eq!(read["a"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(read["b"].as_u64(), Some(1));
+        }
     }
 }

@@ -30,6 +30,8 @@ impl Escaper for Html {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -37,5 +39,21 @@ mod tests {
         let mut out = String::new();
         Html.write_escaped_str(&mut out, "<a href=\"x\" y='z'>&\x1b\u{202e}\n").unwrap();
         assert_eq!(out, "&#60;a href=&#34;x&#34; y=&#39;z&#39;&#62;&#38;\\x1b\\u{202e}\\n");
+    }
+
+    proptest! {
+        /// A strict reader finds the same text in an attribute and between tags, and nothing else.
+        #[test]
+        fn any_text_is_read_back(text in any::<String>()) {
+            let mut out = String::new();
+            Html.write_escaped_str(&mut out, &text).unwrap();
+            let page = format!("<a b=\"{out}\" c='{out}'>{out}</a>");
+            let page = roxmltree::Document::parse(&page).unwrap();
+            let element = page.root_element();
+            let clean = text::sanitize(&text);
+            prop_assert_eq!(element.attribute("b"), Some(&*clean));
+            prop_assert_eq!(element.attribute("c"), Some(&*clean));
+            prop_assert_eq!(element.text().unwrap_or_default(), &*clean);
+        }
     }
 }

@@ -125,6 +125,9 @@ pub(super) fn prose(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use pulldown_cmark::{Event, Options, Parser, Tag};
+
     use super::*;
 
     #[test]
@@ -164,5 +167,68 @@ mod tests {
         assert_eq!(prose("on RPM systems `dnf a*b`."), "on RPM systems `dnf a*b`.");
         assert_eq!(prose("`a` and `b`"), "`a` and `b`");
         assert_eq!(prose("an odd ` stays"), "an odd \\` stays");
+    }
+
+    /// What a reader of GitHub's dialect finds: its texts and its code, each in one; anything else as its name.
+    fn read(markdown: &str) -> (String, String, Vec<String>) {
+        let (mut text, mut code, mut other) = (String::new(), String::new(), Vec::new());
+        for event in
+            Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_GFM)
+        {
+            match event {
+                Event::Text(part) => text.push_str(&part),
+                Event::Code(part) => code.push_str(&part),
+                Event::Start(
+                    Tag::Paragraph
+                    | Tag::Table(_)
+                    | Tag::TableHead
+                    | Tag::TableRow
+                    | Tag::TableCell
+                    | Tag::CodeBlock(_),
+                )
+                | Event::End(_) => {}
+                odd => other.push(format!("{odd:?}")),
+            }
+        }
+        (text, code, other)
+    }
+
+    /// Text with what means something to Markdown in it more often than by chance.
+    fn odd() -> impl Strategy<Value = String> {
+        prop_oneof![any::<String>(), "(?s)([ -~]|[-#*_`|<>&~+=.)(!:\\[\\]\\\\]|[0-9]|www[.]|://|\n|  |é|\\PC){0,30}"]
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_only_text(text in odd()) {
+            let (read, code, other) = read(&Text(&text).to_string());
+            prop_assert_eq!((code, other), (String::new(), Vec::new()), "{}", Text(&text));
+            prop_assert_eq!(read, text::sanitize(&text).trim().to_owned());
+        }
+
+        #[test]
+        fn any_code_is_one_span(text in odd()) {
+            let clean = text::sanitize(&text).into_owned();
+            prop_assume!(!clean.trim().is_empty());
+            prop_assert_eq!(read(&Code(&text).to_string()), (String::new(), clean, Vec::new()));
+        }
+
+        #[test]
+        fn any_code_stays_in_its_cell(text in odd()) {
+            let clean = text::sanitize(&text).into_owned();
+            prop_assume!(!clean.trim().is_empty());
+            let table = format!("| a | b |\n|---|---|\n| {} | c |\n", CellCode(&text));
+            prop_assert_eq!(read(&table), ("abc".to_owned(), clean, Vec::new()), "{}", table);
+        }
+
+        #[test]
+        fn any_block_ends_where_it_should(text in odd()) {
+            let block = Block { language: "sh", text: &text, indent: 0 }.to_string();
+            let lines = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+            let (read, code, other) = read(&format!("{block}after\n"));
+            let clean = text::sanitize_block(text.trim_end().as_bytes());
+            prop_assert_eq!((code, other), (String::new(), Vec::new()));
+            prop_assert_eq!(lines(&read), lines(&format!("{clean}{}after", if clean.is_empty() { "" } else { "\n" })));
+        }
     }
 }

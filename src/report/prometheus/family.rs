@@ -111,6 +111,8 @@ pub(super) fn node_labels(nodes: &[NodeReport]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,5 +149,28 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "# HELP seaworthy_x_seconds Help.\n# TYPE seaworthy_x_seconds gauge\nseaworthy_x_seconds{node=\"a\",b=\"c\"} 1\nseaworthy_x_seconds 2\n"
         );
+    }
+
+    /// A label's value as the collector reads it; `None` where it would end within the text.
+    fn read(label: &str) -> Option<String> {
+        let mut text = String::new();
+        let mut chars = label.chars();
+        while let Some(char) = chars.next() {
+            match char {
+                '"' | '\n' => return None,
+                '\\' => text.push(chars.next().filter(|char| matches!(char, '\\' | '"'))?),
+                _ => text.push(char),
+            }
+        }
+        Some(text)
+    }
+
+    proptest! {
+        #[test]
+        fn any_label_is_read_back(text in any::<String>()) {
+            let label = Label(&text).to_string();
+            prop_assert_eq!(read(&label), Some(text::sanitize(&clip_to(&text, LONGEST)).into_owned()));
+            prop_assert!(!label.chars().any(|char| char.is_control() || text::is_deceptive(char)));
+        }
     }
 }

@@ -98,11 +98,20 @@ mod algebra {
     proptest! {
         /// `(union of plain) ∩ each & − each !`, in whatever order the terms stand, with any separator.
         #[test]
-        fn is_that_of_sets(terms in prop::collection::vec((0_usize..3, 0_usize..6), 1..6), colon: bool) {
+        fn is_that_of_sets(terms in prop::collection::vec((0_usize..3, 0_usize..11), 1..7), colon: bool) {
             let fleet = fleet();
-            let groups = ["web", "db", "prod", "site", "rest", "all"];
+            let groups =
+                ["web", "db", "prod", "site", "rest", "all", "w*", "node[02-11]", "site[1:3]", "node0?", "empty"];
             let text: Vec<String> = terms.iter().map(|(sign, group)| format!("{}{}", ["", "&", "!"][*sign], groups[*group])).collect();
-            let members = |group: &str| -> BTreeSet<String> { limit(&fleet, &[group]).unwrap().into_iter().collect() };
+            let members = |group: &str| -> BTreeSet<String> {
+                match limit(&fleet, &[group]) {
+                    Ok(hosts) => hosts.into_iter().collect(),
+                    Err(error) => {
+                        assert_eq!((group, error.to_string().as_str()), ("empty", "--limit empty: no host matches"));
+                        BTreeSet::new()
+                    }
+                }
+            };
             let mut wanted: BTreeSet<String> = BTreeSet::new();
             for (_, group) in terms.iter().filter(|(sign, _)| *sign == 0) {
                 wanted.extend(members(groups[*group]));
@@ -121,6 +130,26 @@ mod algebra {
                 }
                 Err(LimitError::NoMatch { .. }) => prop_assert!(wanted.is_empty()),
                 Err(error) => prop_assert!(false, "{}", error),
+            }
+        }
+
+        /// What a report folds chooses the same hosts again: copied out of a table, or as `--limit` in its last line.
+        #[test]
+        fn folded_names_choose_the_same_hosts(
+            all in prop::collection::btree_set("[ab]{0,2}-?[0-3]{0,3}(-x)?[0-2]?[.]?c?", 1..40),
+            every in 1_usize..4,
+        ) {
+            let all: Vec<String> = all.into_iter().filter(|name| name.starts_with(|c: char| c.is_ascii_alphanumeric())).collect();
+            prop_assume!(!all.is_empty());
+            let inventory = text(&format!("[all]\n{}\n", all.join("\n")));
+            let some: BTreeSet<&str> = all.iter().map(String::as_str).step_by(every).collect();
+            let unfolded = |folded: &str| -> BTreeSet<String> { limit(&inventory, &[folded]).unwrap().into_iter().collect() };
+            let some: BTreeSet<String> = some.into_iter().map(str::to_owned).collect();
+            let limit = seaworthy::names::limit(some.iter().map(String::as_str)).unwrap();
+            prop_assert_eq!(&unfolded(&limit), &some, "{}", limit);
+            for item in seaworthy::names::fold(some.iter().map(String::as_str)) {
+                let names: BTreeSet<String> = item.names().iter().map(|name| (*name).to_owned()).collect();
+                prop_assert_eq!(unfolded(&item.to_string()), names, "{}", item);
             }
         }
 

@@ -9,7 +9,7 @@ use seaworthy::run::Saved;
 
 use super::*;
 
-const CASES: [&str; 16] = [
+pub(crate) const CASES: [&str; 16] = [
     "asleep",
     "cgroup-driver",
     "config-without-client",
@@ -130,30 +130,10 @@ fn the_demos_nodes() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Sections lost, cut or swapped against each other's.
     #[test]
     fn broken_records(seed in any::<u64>(), pick in 0_usize..CASES.len(), hits in 1_usize..12) {
         let mut records = case(CASES[pick]);
-        let mut dice = seed;
-        let mut roll = |most: usize| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(dice >> 33).unwrap_or(0) % most.max(1)
-        };
-        for _ in 0..hits {
-            let which = roll(records.len());
-            let Some(probe) = &mut records[which].probe else { continue };
-            let place = roll(probe.sections.len());
-            let other = roll(probe.sections.len());
-            let how = roll(4);
-            let taken = probe.sections.get(other).map(|section| section.text.clone()).unwrap_or_default();
-            let Some(section) = probe.sections.get_mut(place) else { continue };
-            match how {
-                0 => section.rc = [66, 77, 124, 127][roll(4)],
-                1 => section.text.clear(),
-                2 => section.text = taken,
-                _ => section.truncated = true,
-            }
-        }
+        damage(&mut records, seed, hits);
         try_all(&records);
     }
 }

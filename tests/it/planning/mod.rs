@@ -22,9 +22,10 @@ use seaworthy::report::model::NodeReport;
 use seaworthy::run::RunFile;
 use seaworthy::verdict::Verdict;
 
-use crate::facts::case;
+use crate::facts::{case, damage};
 
-mod any;
+mod again;
+pub(crate) mod any;
 mod flannel;
 mod generic;
 mod guards;
