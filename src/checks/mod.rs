@@ -346,6 +346,12 @@ impl BuiltIn {
     pub fn load() -> Result<Self, CheckError> {
         parse::built_in(BUILT_IN, Trial::Done)
     }
+
+    /// No checks at all. For fuzzing alone: a user's file is read hundreds of times faster without the built-in ones.
+    #[doc(hidden)]
+    pub fn none() -> Result<Self, CheckError> {
+        parse::built_in(&[], Trial::Done)
+    }
 }
 
 /// More is no file of checks.

@@ -1,0 +1,16 @@
+//! The user's `config.yaml`.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use seaworthy_fuzz::Scratch;
+
+static SCRATCH: LazyLock<Scratch> = LazyLock::new(Scratch::new);
+
+fuzz_target!(|data: &[u8]| {
+    match seaworthy::config::load(&[SCRATCH.write("config.yaml", data)]) {
+        Ok(loaded) => assert_eq!(loaded.warning, None),
+        Err(error) => drop(error.to_string()),
+    }
+});

@@ -1,0 +1,6 @@
+//! Inventories in INI. The heading tells the format.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| seaworthy_fuzz::inventory::try_text(&[b"[ungrouped]\n", data].concat()));
