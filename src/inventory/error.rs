@@ -90,6 +90,8 @@ pub enum RangeProblem {
     Padding,
     #[error("it gives more than {} hosts", crate::inventory::ranges::MAX_HOSTS)]
     TooMany,
+    #[error("it gives names that are longer than any host's")]
+    TooLong,
 }
 
 /// Something odd that does not stop the inventory from being used.

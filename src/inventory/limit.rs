@@ -198,7 +198,12 @@ impl Inventory {
         if !pattern.contains(['*', '?']) && pattern.contains('[') {
             match ranges::expand(pattern) {
                 Ok(names) => return Ok(names.iter().filter_map(|name| self.host(name)).collect()),
-                Err(problem @ (RangeProblem::TooMany | RangeProblem::Backwards | RangeProblem::Padding)) => {
+                Err(
+                    problem @ (RangeProblem::TooMany
+                    | RangeProblem::TooLong
+                    | RangeProblem::Backwards
+                    | RangeProblem::Padding),
+                ) => {
                     return Err(LimitError::Range { pattern: pattern.to_owned(), problem });
                 }
                 // A class of characters, as in `web[abc]`.

@@ -10,6 +10,9 @@ use crate::inventory::error::RangeProblem;
 /// The most hosts that one pattern, and one inventory, may give.
 pub const MAX_HOSTS: usize = 1_000_000;
 
+/// The longest name that a range may give: no name of the DNS is longer. A million longer ones would fill the memory.
+const MAX_NAME: usize = 255;
+
 /// A host as an inventory writes it: its names, and the port behind `:` when there is one (as text: not checked here).
 #[derive(Debug, PartialEq, Eq)]
 pub struct HostPattern<'t> {
@@ -61,6 +64,9 @@ pub fn expand(pattern: &str) -> Result<Vec<String>, RangeProblem> {
     if total.is_none_or(|total| total > MAX_HOSTS) {
         return Err(RangeProblem::TooMany);
     }
+    if parts.iter().map(Part::longest).sum::<usize>() > MAX_NAME {
+        return Err(RangeProblem::TooLong);
+    }
     let mut names = vec![String::new()];
     for part in &parts {
         names = names
@@ -95,6 +101,16 @@ enum Shape {
     Letter,
 }
 
+impl Span {
+    fn longest(&self) -> usize {
+        let last = self.first + self.step * (self.count as u64 - 1);
+        match self.shape {
+            Shape::Number { width } => width.max(last.checked_ilog10().map_or(1, |log| log as usize + 1)),
+            Shape::Letter => 1,
+        }
+    }
+}
+
 const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 impl Part<'_> {
@@ -102,6 +118,14 @@ impl Part<'_> {
         match self {
             Self::Text(_) => 1,
             Self::Choice(spans) => spans.iter().map(|span| span.count).fold(0, usize::saturating_add),
+        }
+    }
+
+    /// Bytes of what it gives, at most.
+    fn longest(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Choice(spans) => spans.iter().map(Span::longest).max().unwrap_or(0),
         }
     }
 
@@ -238,9 +262,13 @@ mod tests {
             ("node[0:18446744073709551615]", RangeProblem::TooMany),
             ("node[0:99999999999999999999]", RangeProblem::TooMany),
             ("[0:999][0:999][0:1]", RangeProblem::TooMany),
+            (&format!("{}[0:999999]", "x".repeat(250)), RangeProblem::TooLong),
+            (&format!("[{0}1:{0}9]", "0".repeat(255)), RangeProblem::TooLong),
         ] {
             assert_eq!(expand(pattern), Err(problem), "{pattern}");
         }
+        // The longest name that can be.
+        assert_eq!(expand(&format!("{}[1:2]", "x".repeat(254))).unwrap()[1].len(), 255);
     }
 
     #[test]
