@@ -3,6 +3,7 @@
 //! Names come from files and scripts of the user, so that control characters are refused when the inventory is loaded;
 //! values are escaped here before they reach a terminal.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +15,9 @@ use super::{Context, common, hosts};
 use crate::inventory::explain::{Explanation, Setting};
 use crate::inventory::model::{ALL, GroupId, HostId, Inventory, UNGROUPED};
 use crate::inventory::origin::Overrides;
+use crate::report;
 use crate::target::{Role, Target, Via};
+use crate::text;
 
 /// The version of the JSON and YAML that this command prints.
 const SCHEMA: u32 = 1;
@@ -113,13 +116,13 @@ pub fn graph(inventory: &Inventory, hosts: &[HostId]) -> String {
         let indent = |depth: usize| if depth == 0 { String::new() } else { "  |".repeat(depth) + "--" };
         if !drawn.insert(group) {
             // A group of several groups is drawn once, or a few lines of inventory could make an endless tree.
-            let _ = writeln!(text, "{}@{}: (above)", indent(depth), inventory.group_name(group));
+            let _ = writeln!(text, "{}@{}: (above)", indent(depth), text::sanitize(inventory.group_name(group)));
             continue;
         }
-        let _ = writeln!(text, "{}@{}:", indent(depth), inventory.group_name(group));
+        let _ = writeln!(text, "{}@{}:", indent(depth), text::sanitize(inventory.group_name(group)));
         if group != ALL {
             for host in inventory.members(group).iter().filter(|host| selected.contains(host)) {
-                let _ = writeln!(text, "{}{}", indent(depth + 1), inventory.host_name(*host));
+                let _ = writeln!(text, "{}{}", indent(depth + 1), text::sanitize(inventory.host_name(*host)));
             }
         }
         let mut children: Vec<GroupId> = inventory.children(group).collect();
@@ -193,7 +196,7 @@ fn table(hosts: &[Listed<'_>]) -> String {
     if !problems.is_empty() {
         text.push('\n');
         for problem in problems {
-            text += &escape(&problem);
+            text += &text::sanitize(&problem);
             text.push('\n');
         }
     }
@@ -210,17 +213,18 @@ const fn role(role: Option<Role>) -> &'static str {
 
 /// Rows with columns as wide as they need to be; the last is left as it is.
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| text::sanitize(cell))).collect();
     let mut widths = [0; N];
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.width().max(*width);
         }
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
-            line += &escape(cell);
+            line += cell;
             line += &" ".repeat(width + 2 - cell.width().min(*width));
         }
         text += line.trim_end();
@@ -231,10 +235,11 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 
 fn explanation_text(inventory: &Inventory, host: HostId, overrides: &Overrides, explanation: &Explanation) -> String {
     let groups = inventory.groups_of(host).join(", ");
-    let mut text =
-        format!("{}\n  role    {}\n  groups  {groups}\n", inventory.host_name(host), role(inventory.role(host)));
+    let (name, groups) = (text::sanitize(inventory.host_name(host)), text::sanitize(&groups));
+    let mut text = format!("{name}\n  role    {}\n  groups  {groups}\n", role(inventory.role(host)));
     if let Err(failure) = inventory.target(host, overrides) {
-        let _ = writeln!(text, "  unusable: {}; next: {}", escape(&failure.message), escape(&failure.next));
+        let _ =
+            writeln!(text, "  unusable: {}; next: {}", text::sanitize(&failure.message), text::sanitize(&failure.next));
     }
     for (heading, settings) in [("settings", &explanation.settings), ("other variables", &explanation.variables)] {
         if settings.is_empty() {
@@ -305,26 +310,18 @@ fn cut(value: &str) -> String {
     if cell.len() < value.len() {
         cell.push('…');
     }
-    escape(&cell)
-}
-
-/// Control characters, as Rust would write them.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, char| {
-        if char.is_control() {
-            out.extend(char.escape_default());
-        } else {
-            out.push(char);
-        }
-        out
-    })
+    text::sanitize(&cell).into_owned()
 }
 
 // The documents of this file are plain structs of strings and numbers: they cannot fail to serialise.
 fn json(document: &impl Serialize) -> String {
-    serde_json::to_string_pretty(document).expect("plain structs") + "\n"
+    let mut out = Vec::new();
+    report::json::write_pretty(document, &mut out).expect("plain structs");
+    String::from_utf8(out).expect("JSON is UTF-8")
 }
 
 fn yaml(document: &impl Serialize) -> String {
-    serde_yaml::to_string(document).expect("plain structs")
+    let mut out = Vec::new();
+    report::yaml::write_value(document, &mut out).expect("plain structs");
+    String::from_utf8(out).expect("YAML is UTF-8")
 }

@@ -44,7 +44,7 @@ pub mod style;
 mod table;
 pub mod timings;
 mod wide;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::io::{self, Write};
 

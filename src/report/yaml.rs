@@ -22,7 +22,8 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     report.nodes.iter().try_for_each(|node| write_value(&[node], out))
 }
 
-fn write_value(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+/// Any document, made safe in the same way.
+pub(crate) fn write_value(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
     let mut value = serde_yaml::to_value(value).map_err(io::Error::other)?;
     clean(&mut value);
     let text = serde_yaml::to_string(&value).map_err(io::Error::other)?;

@@ -115,3 +115,23 @@ fn the_shipped_example_means_what_it_says() {
         assert_eq!(limit(&inventory, &[argument]).unwrap().len(), count, "{argument}");
     }
 }
+
+#[test]
+fn nothing_that_an_inventory_says_acts_on_a_terminal() {
+    let odd = "x\\x7f\\x9b31m\\u202e\\uFEFF";
+    let inventory = try_text(&format!(
+        "web:\n  vars: {{ \"ansible_{odd}\": \"{odd}\", ansible_user: \"{odd}\" }}\n  hosts: {{ \"h\\u202e\": , b: {{ansible_port: \"{odd}\"}} }}\n  \
+         children: {{ \"g\\u202e\": }}\n"
+    ));
+    let inventory = inventory.unwrap().inventory;
+    let (hosts, none): (Vec<_>, _) = (inventory.hosts().collect(), Overrides::default());
+    let mut texts = vec![command::graph(&inventory, &hosts)];
+    for format in [InventoryFormat::Table, InventoryFormat::Json, InventoryFormat::Yaml] {
+        texts.push(command::list(&inventory, &hosts, &none, format));
+        texts.extend(hosts.iter().map(|host| command::explain(&inventory, *host, &none, format)));
+    }
+    for text in texts {
+        let leak = text.chars().find(|&c| (c.is_control() && c != '\n') || seaworthy::text::is_deceptive(c));
+        assert_eq!(leak, None, "{text}");
+    }
+}
