@@ -307,9 +307,9 @@ mod tests {
         /// No command line holds a NUL.
         #[test]
         fn a_shell_reads_any_word_as_it_is(words in proptest::collection::vec("[^\0]{0,40}", 1..20)) {
-            let line: String = words.iter().map(|word| format!(" {}", quoted(word))).collect();
-            let sh = std::process::Command::new("sh").args(["-c", &format!("printf '%s\\0'{line}")]).output().unwrap();
-            let expected: String = words.iter().map(|word| format!("{word}\0")).collect();
+            let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+            let sh = std::process::Command::new("sh").args(["-c", &format!("printf '%s\\0' {line}")]).output().unwrap();
+            let expected = words.join("\0") + "\0";
             prop_assert_eq!(String::from_utf8(sh.stdout).unwrap(), expected);
         }
     }

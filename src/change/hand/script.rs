@@ -139,10 +139,10 @@ mod tests {
 
         #[test]
         fn a_shell_reads_any_word_as_it_is(words in vec(any::<String>(), 1..20)) {
-            let line: String = words.iter().map(|word| format!(" {}", quoted(word))).collect();
+            let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
             let expected: Vec<u8> =
                 words.iter().flat_map(|word| word.bytes().filter(|byte| *byte != 0).chain([0])).collect();
-            prop_assert_eq!(shell(&format!("printf '%s\\0'{line}")), expected);
+            prop_assert_eq!(shell(&format!("printf '%s\\0' {line}")), expected);
         }
 
         #[test]
