@@ -82,14 +82,16 @@ fn packets_are_lost() {
     assert!(dropped.trim().parse::<u32>().unwrap() > 0, "no packet was lost");
 }
 
-/// The network is cut in the middle of the probe: the row says `exec-timeout` at the deadline and which sections did not come; what had come is kept; the others do not wait.
+/// The network is cut in the middle of the probe, in both directions: the row says `exec-timeout` at the deadline and which sections did not come; what had come is kept; the others do not wait.
 #[test]
 fn the_network_is_cut() {
     let Some(lab) = lab() else { return };
     let swept = swept_halfway(lab, "cut", || {
-        lab.fault("cut", "dropped");
+        lab.fault("cut", "unplugged");
         go(lab, "cut");
     });
+    // What the node has still to send would keep its network alive after the lab's end.
+    lab.heal("cut", "unplugged");
     let node = swept.node("cut");
     assert_eq!(node.failure(), "exec-timeout", "{}", node.failure_message());
     assert!(node.failure_message().contains("it did not get to"), "{}", node.failure_message());
@@ -111,7 +113,7 @@ fn the_node_is_suspended_and_resumed() {
     assert_whole(&swept, "frozen");
 }
 
-/// Every file system of the node is read-only: the node is read to the end, and its phase and runtime are as before.
+/// Every file system of the node is read-only: the node is read to the end, in the phase that it was in before.
 #[test]
 fn the_node_is_read_only() {
     let Some(lab) = lab() else { return };
@@ -119,11 +121,11 @@ fn the_node_is_read_only() {
     assert_whole(&swept(lab, "locked"), "locked");
 }
 
-/// No room on the node where temporary files go (`/tmp`, `/var/tmp`, `/run`, `/root`, `/dev/shm`): the node is read to the end.
+/// No room on the node where temporary files go (`/tmp`, `/var/tmp`, `/dev/shm`, `~/.cache`): the node is read to the end.
 #[test]
 fn the_nodes_disk_is_full() {
     let Some(lab) = lab() else { return };
-    // Small ones, filled; /run itself has what the node lives by.
+    // Small ones, filled: the node's own disk is this machine's.
     lab.exec(
         "stuffed",
         "for at in /tmp /var/tmp /dev/shm /root/.cache; do mkdir -p $at; mount -t tmpfs -o size=64k tmpfs $at; \
