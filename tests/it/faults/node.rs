@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::stage::{Stage, Swept, TIMEOUT, line, until};
 use crate::ssh::real_sshd::{Sshd, sshd};
 
-/// In the middle of the answer it makes a file, and goes on when another is there. `DIR` is where the key lies.
+/// In the middle of the answer it makes a file, and goes on when another is there, or nothing any more. `DIR` is where the key lies.
 const HALFWAY: &str = "ForceCommand eval \"$SSH_ORIGINAL_COMMAND\" | { \
     n=0; while [ $n -lt 300 ] && IFS= read -r line; do printf '%s\\n' \"$line\"; n=$((n+1)); done; \
-    >DIR/halfway; while ! [ -e DIR/go ]; do sleep 0.1; done; cat; }";
+    >DIR/halfway; while [ -d DIR ] && ! [ -e DIR/go ]; do sleep 0.1; done; cat; }";
 
 /// Every process with its state and the one above it.
 fn processes() -> Vec<(u32, char, u32)> {

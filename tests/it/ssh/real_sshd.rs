@@ -180,7 +180,7 @@ async fn limits_of_the_server_have_their_own_failures() {
 async fn a_hung_command_is_left_at_its_deadline() {
     let Some(sshd) = sshd("").await else { return };
     let session = connect(&sshd.resolved()).await;
-    let hung = ExecRequest { deadline: Duration::from_secs(4), ..request("echo so far; exec sleep 3600", b"") };
+    let hung = ExecRequest { deadline: Duration::from_secs(4), ..request("echo so far; exec sleep 30", b"") };
     let outcome = session.exec(hung).await;
     assert_eq!(outcome.failure.unwrap().kind, FailureKind::ExecTimeout);
     assert!(outcome.stdout.ends_with(b"so far\n"));
