@@ -1,5 +1,8 @@
 //! How many hosts at once: the limit of open files, and bounds for a width that suits it and the cores.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::fanout::Width;
@@ -29,6 +32,15 @@ pub fn raise_open_files() -> Option<u64> {
         return limit.current;
     }
     limit.maximum
+}
+
+/// What to do where the system has no room for one more file or connection; whatever was to be opened is not at fault.
+pub const NO_ROOM: &str = "raise the limit of open files (ulimit -n), or work on fewer hosts at once (-f)";
+
+/// The system, or this process, has no room for one more.
+pub fn is_no_room(error: &io::Error) -> bool {
+    let known = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    error.raw_os_error().is_some_and(|number| known.iter().any(|errno| errno.raw_os_error() == number))
 }
 
 /// How many hosts to work on at once when nobody said: within these bounds as `fanout::pace` has it. `open_files` as

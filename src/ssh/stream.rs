@@ -12,6 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use super::limits;
 use super::resolved::AddressFamily;
 use crate::failure::{Failure, FailureKind};
 
@@ -143,7 +144,7 @@ fn dial_failure(failed: &[(SocketAddr, io::Error)]) -> Failure {
     let message =
         failed.iter().map(|(address, error)| format!("{address}: {}", plain(error))).collect::<Vec<_>>().join("; ");
     let next = match kind {
-        FailureKind::Local => "raise the limit of open files (ulimit -n), or work on fewer hosts at once (-f)",
+        FailureKind::Local => limits::NO_ROOM,
         FailureKind::Settings => "set BindAddress to one of this machine's addresses",
         FailureKind::Refused => "check that sshd runs there and that the port is right (ansible_port)",
         FailureKind::TcpTimeout => "check that the host is up and that no firewall drops the port",
@@ -157,7 +158,7 @@ fn kind_of(error: &io::Error) -> FailureKind {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => FailureKind::Refused,
         io::ErrorKind::TimedOut => FailureKind::TcpTimeout,
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::InvalidInput => FailureKind::Settings,
-        _ if matches!(error.raw_os_error(), Some(23 | 24 | 12 | 105)) => FailureKind::Local,
+        _ if limits::is_no_room(error) => FailureKind::Local,
         _ => FailureKind::NoRoute,
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::failure::{Failure, FailureKind};
+use crate::ssh::limits;
 
 /// A line of a file; lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +112,9 @@ impl HostKeyError {
     /// As a host's failure.
     pub fn failure(&self) -> Failure {
         let (kind, next) = match self {
+            Self::Unreadable { source, .. } | Self::Unwritable { source, .. } if limits::is_no_room(source) => {
+                (FailureKind::Local, limits::NO_ROOM.to_owned())
+            }
             Self::Unreadable { file, .. } => {
                 (FailureKind::Local, format!("make {} readable, or name another UserKnownHostsFile", file.display()))
             }

@@ -39,6 +39,11 @@ fn an_unreadable_file_is_an_error_and_never_empty() {
     assert!(files.hosts.learn(&settings, "a", 22, &ed25519(1)).is_err());
     assert_eq!(error.failure().kind, crate::failure::FailureKind::Local);
 
+    // Where files cannot be opened at all, this one is not at fault.
+    let source = std::io::Error::from_raw_os_error(24);
+    let full = HostKeyError::Unreadable { file: files.user(), source }.failure();
+    assert!(full.next.contains("ulimit -n"), "{full:?}");
+
     fs::set_permissions(files.user(), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(files.user()).is_ok() {
         eprintln!("skipped in part: root reads every file");
