@@ -10,7 +10,7 @@ static SCRATCH: LazyLock<Scratch> = LazyLock::new(Scratch::new);
 
 fuzz_target!(|data: &[u8]| {
     match seaworthy::config::load(&[SCRATCH.write("config.yaml", data)]) {
-        Ok(loaded) => assert_eq!(loaded.warning, None),
+        Ok(loaded) => assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings),
         Err(error) => drop(error.to_string()),
     }
 });
