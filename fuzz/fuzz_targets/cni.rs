@@ -3,28 +3,20 @@
 
 use libfuzzer_sys::fuzz_target;
 use seaworthy::change::steps::conflist;
-use seaworthy::record::Section;
+use seaworthy_fuzz::section;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(wanted) = conflist::read(data) {
         let again = conflist::read(wanted.text.as_bytes()).expect("what is pushed can be read");
         assert_eq!(again, wanted);
     }
-    let section = |id: &str, arg: &str, text: String| Section {
-        id: id.to_owned(),
-        arg: Some(arg.to_owned()),
-        rc: 0,
-        ms: 1,
-        truncated: false,
-        text,
-    };
     let (first, second) = seaworthy_fuzz::parted(data);
     let listing =
         "644 0:0 292 1757439600 f\t/etc/cni/net.d/10-a.conflist\n644 0:0 292 1757439600 f\t/etc/cni/net.d/20-b.conf";
     let sections = vec![
-        section("cni-dir", "/etc/cni/net.d", listing.to_owned()),
-        section("cni-file", "/etc/cni/net.d/10-a.conflist", String::from_utf8_lossy(first).into_owned()),
-        section("cni-file", "/etc/cni/net.d/20-b.conf", String::from_utf8_lossy(second).into_owned()),
+        section("cni-dir", Some("/etc/cni/net.d"), listing.to_owned()),
+        section("cni-file", Some("/etc/cni/net.d/10-a.conflist"), String::from_utf8_lossy(first).into_owned()),
+        section("cni-file", Some("/etc/cni/net.d/20-b.conf"), String::from_utf8_lossy(second).into_owned()),
     ];
     let facts = seaworthy::facts::parse(&seaworthy_fuzz::record("node1", sections));
     serde_json::to_string(&facts).expect("facts are JSON");

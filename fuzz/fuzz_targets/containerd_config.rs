@@ -2,19 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use seaworthy::record::Section;
+use seaworthy_fuzz::section;
 
 fuzz_target!(|data: &[u8]| {
     let (file, rest) = seaworthy_fuzz::parted(data);
     let (import, dump) = seaworthy_fuzz::parted(rest);
-    let section = |id: &str, arg: Option<&str>, text: &[u8]| Section {
-        id: id.to_owned(),
-        arg: arg.map(str::to_owned),
-        rc: 0,
-        ms: 1,
-        truncated: false,
-        text: String::from_utf8_lossy(text).into_owned(),
-    };
+    let section =
+        |id: &str, arg: Option<&str>, text: &[u8]| section(id, arg, String::from_utf8_lossy(text).into_owned());
     let mut sections = vec![section("containerd-config", Some("/etc/containerd/config.toml"), file)];
     if !rest.is_empty() {
         sections.push(section("containerd-config", Some("/etc/containerd/conf.d/a.toml"), import));

@@ -64,6 +64,11 @@ pub fn assert_harmless(what: &str, text: &str) {
     }
 }
 
+/// A section about something that was read whole.
+pub fn section(id: &str, arg: Option<&str>, text: String) -> Section {
+    Section { id: id.to_owned(), arg: arg.map(str::to_owned), rc: 0, ms: 1, truncated: false, text }
+}
+
 /// The record of a worker that sent these sections.
 pub fn record(name: &str, sections: Vec<Section>) -> Record {
     Record {
