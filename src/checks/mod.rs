@@ -400,11 +400,6 @@ impl Checks {
         parse::load(parse::built_in(BUILT_IN, Trial::Due)?, &[])
     }
 
-    /// [`Self::with`], with nothing loaded before.
-    pub fn load_with(dirs: &[PathBuf]) -> Result<Self, LoadError> {
-        Self::with(BuiltIn::load()?, dirs)
-    }
-
     /// The built-in checks and those of the user's `*.yaml` and `*.yml` in `dirs`, by file name. There, an entry with the
     /// id of a built-in check may change its severity or disable it, and must say why.
     pub fn with(built_in: BuiltIn, dirs: &[PathBuf]) -> Result<Self, LoadError> {

@@ -1,7 +1,7 @@
 //! The checks that come with the program: on recorded nodes, in the documentation and through `seaworthy explain`.
 
 use assert_cmd::Command;
-use seaworthy::checks::{Checks, Finding, Subject, doc};
+use seaworthy::checks::{BuiltIn, Checks, Finding, Subject, doc};
 use seaworthy::facts::cluster::Member;
 use seaworthy::facts::{Fact, NodeFacts};
 use seaworthy::target::Role;
@@ -174,7 +174,7 @@ const OWN: &str = "\
 fn load(text: &str) -> Result<Checks, String> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("own.yaml"), text).unwrap();
-    Checks::load_with(&[dir.path().to_owned()])
+    Checks::with(BuiltIn::load().unwrap(), &[dir.path().to_owned()])
         .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
 }
 

@@ -1,7 +1,7 @@
 //! Every guard where it holds, where it fails, and where it is not known.
 
 use seaworthy::change::guards::{Guard, every, flannel, join as rules, reset as resets};
-use seaworthy::checks::{Lack, Severity};
+use seaworthy::checks::{BuiltIn, Lack, Severity};
 use seaworthy::facts::Fact;
 use seaworthy::facts::api::ApiNode;
 use seaworthy::target::Role;
@@ -88,7 +88,7 @@ fn a_check_that_is_switched_off_is_a_guard_that_nobody_knows() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("own.yaml"), "- { id: kubelet/drop-in-missing, disabled: true, reason: mine }\n")
         .unwrap();
-    let checks = Checks::load_with(&[dir.path().to_owned()]).unwrap();
+    let checks = Checks::with(BuiltIn::load().unwrap(), &[dir.path().to_owned()]).unwrap();
     let scene = prepared();
     let run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
     let assessed = fleet::assess(&run, fleet::understand(&scene.records), &checks);
