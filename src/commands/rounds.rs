@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
+use clap::builder::PossibleValue;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 use tokio::runtime::{Builder, Runtime};
@@ -90,15 +92,12 @@ pub(super) fn run(
 
 /// Of the formats that are one document there cannot be many behind each other.
 fn refuse_documents(format: Format) -> anyhow::Result<()> {
-    let name = match format {
-        Format::Table | Format::Wide | Format::Json | Format::Jsonl => return Ok(()),
-        Format::Yaml => "yaml",
-        Format::Name => "name",
-        Format::Markdown => "markdown",
-        Format::Html => "html",
-        Format::Junit => "junit",
-        Format::Prometheus => "prometheus",
-    };
+    if matches!(format, Format::Table | Format::Wide | Format::Json | Format::Jsonl) {
+        return Ok(());
+    }
+    // Every format can be typed, so each has a name.
+    let value = format.to_possible_value();
+    let name = value.as_ref().map_or("", PossibleValue::get_name);
     let message = format!(
         "-o {name} is for one sweep, and --every makes many: take table, wide, json or jsonl, and print the newest round with \
          seaworthy sweep --from last -o {name} from another terminal"
