@@ -145,6 +145,11 @@ struct Found<'a> {
 }
 
 impl<'a> Markers<'a> {
+    /// Those of a run whose [`head`] this is.
+    fn of(bytes: &'a [u8], head: &'a str, nonce: &'a Nonce) -> Self {
+        Self { rest: bytes, finder: memmem::Finder::new(head), nonce }
+    }
+
     /// The next marker whose line is whole, and may end with the CR of a terminal in between.
     fn next(&mut self, crlf: bool) -> Option<Found<'a>> {
         let mut from = 0;
@@ -215,17 +220,13 @@ fn parse_greeting(fields: &str) -> Result<Greeting, FrameError> {
 /// in the first [`GREETING_WITHIN`] bytes; a host that says more before it is not worth reading on.
 pub fn greeting(bytes: &[u8], nonce: &Nonce) -> Option<Result<Greeting, FrameError>> {
     let bytes = bytes.get(..GREETING_WITHIN).unwrap_or(bytes);
-    let end = bytes.iter().rposition(|b| *b == b'\n')?;
-    let whole = bytes.get(..end)?;
-    whole.split(|b| *b == b'\n').find_map(|line| {
-        // A cheap test first: this runs again on every read until the greeting has come.
-        line.starts_with(b"@@").then_some(())?;
-        let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-        match Marker::of(&line, nonce)? {
-            Marker::Hello(greeting) => Some(greeting),
-            _ => None,
+    let head = head(nonce);
+    let mut markers = Markers::of(bytes, &head, nonce);
+    loop {
+        if let Marker::Hello(greeting) = markers.next(true)?.marker {
+            return Some(greeting);
         }
-    })
+    }
 }
 
 /// Cuts a host's output into its sections.
@@ -235,7 +236,7 @@ pub fn greeting(bytes: &[u8], nonce: &Nonce) -> Option<Result<Greeting, FrameErr
 pub fn parse(stdout: &[u8], stderr: &[u8], nonce: &Nonce, limits: &Limits) -> Result<Capture, FrameError> {
     let mut capture = Capture { stderr: lossy_head(stderr, limits.stderr), ..Capture::default() };
     let head = head(nonce);
-    let mut markers = Markers { rest: stdout, finder: memmem::Finder::new(&head), nonce };
+    let mut markers = Markers::of(stdout, &head, nonce);
 
     let mut noise = Kept::new(limits.noise);
     let (greeting, crlf) = loop {
