@@ -1,8 +1,6 @@
 //! One jump host of a run: one connection that all hosts behind it share, and the way through it.
 //!
-//! Two things may run out there, and both mend themselves. New connections: sshd drops some of those that are not logged in yet
-//! (`MaxStartups`), also for the sake of others, so a dropped one is made again a little later. Room for one more connection
-//! further on: then it waits for another to end (`crowd`).
+//! Room for one more connection further on may run out there, and mends itself: then it waits for another to end (`crowd`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,62 +9,22 @@ use russh::ChannelStream;
 use russh::client::Msg;
 use tokio::time::sleep;
 
-use super::connect::ConnectError;
 use super::crowd::{Crowd, Place};
+use super::patience::pause;
 use super::session::{NotForwarded, Session};
 use super::stream::seconds;
-use crate::failure::{Failure, FailureKind, Layer};
+use crate::failure::{Failure, FailureKind};
 
-/// So often a connection to a jump host is begun that is dropped before the server identifies itself.
-const STARTS: u32 = 6;
 /// So often a host is refused for want of room before it is given up: while others of ours are open, and while none is.
 const REFUSALS: u32 = 24;
 const REFUSALS_ALONE: u32 = 6;
 /// So often a host is asked for again when several were refused at the same moment and nobody can tell which words are whose.
 const UNCLEAR: u32 = 4;
-/// The first pause; each further one is twice as long, up to [`LONGEST`], and up to half as long again by chance, so that shards
-/// that were refused together do not come back together.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(4);
-
 /// A jump host that is connected. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Bastion {
     pub(super) session: Arc<Session>,
     crowd: Arc<Crowd>,
-}
-
-/// Connects, and again when the server drops the connection before it says who it is: what sshd does when too many others are
-/// about to log in. Any other failure is an answer.
-pub(super) async fn patiently<F>(connect: impl Fn() -> F) -> Result<Session, ConnectError>
-where
-    F: Future<Output = Result<Session, ConnectError>>,
-{
-    let mut starts = 1;
-    loop {
-        match connect().await {
-            Err(error) if dropped(&error.failure) && starts < STARTS => {
-                sleep(pause(starts)).await;
-                starts += 1;
-            }
-            Err(mut error) if dropped(&error.failure) => {
-                let Failure { message, .. } = &mut error.failure;
-                *message = format!("{message}, {starts} times");
-                return Err(error);
-            }
-            answer => return answer,
-        }
-    }
-}
-
-/// A refused login is not this: it comes later, and is told from it by `mind_penalties`, which names the penalty.
-fn dropped(failure: &Failure) -> bool {
-    failure.kind == FailureKind::ConnectionLost && failure.layer == Layer::Banner
-}
-
-fn pause(round: u32) -> Duration {
-    let longer = PAUSE.saturating_mul(2_u32.saturating_pow(round.saturating_sub(1))).min(LONGEST);
-    longer.mul_f64(1.0 + rand::random::<f64>() / 2.0)
 }
 
 impl Bastion {

@@ -1,7 +1,7 @@
 //! The way to an authenticated session: carrier, handshake, login, each with its own deadline.
 //!
 //! One [`Connector`] serves all hosts of a run: it shares the keys, the agents, the known hosts and the connections to jump
-//! hosts. It tries nothing twice but what a jump host has no room for (`bastion`).
+//! hosts. It tries nothing twice but what was dropped before it began (`patience`), and what a jump host has no room for (`bastion`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,14 @@ use tokio::time::timeout;
 use super::agent::Agents;
 use super::algorithms;
 use super::auth::{Login, PENALTY, Progress};
-use super::bastion::{self, Bastion};
+use super::bastion::Bastion;
 use super::crowd::Place;
 use super::destination::Destination;
 use super::handshake;
 use super::keys::KeyRing;
 use super::known_hosts::KnownHosts;
 use super::offers::Offers;
+use super::patience::patiently;
 use super::peer::{Judged, Peer, UnknownKey, Verifier};
 use super::proxy::{self, ProxyChild};
 use super::resolved::{Resolved, Route};
@@ -31,6 +32,11 @@ use super::stream;
 use super::wire::{Carrier, Tcp, Wire};
 use crate::failure::{Failure, FailureKind, Layer};
 use crate::timings::{Timings, millis};
+
+/// So often a connection is begun that is dropped before the server identifies itself: to a jump host, as many others wait for it,
+/// and to a host, which may be dropped for good by whatever stands before it.
+const JUMP_HOST_STARTS: u32 = 6;
+const STARTS: u32 = 4;
 
 /// How long each phase may take. All are on by default.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +127,10 @@ impl Connector {
 
     /// Connects and logs in.
     pub async fn connect(&self, destination: &Destination) -> Result<Session, ConnectError> {
-        self.open(destination, &destination.hops).await
+        let Destination { resolved, hops, .. } = destination;
+        // A command may ask somebody something each time, and who was refused here is not shut out by chance.
+        let once = matches!(resolved.route, Route::Command(_)) || self.refused_login(resolved);
+        patiently(if once { 1 } else { STARTS }, || self.open(destination, hops)).await
     }
 
     /// `hops` instead of the destination's own: the way to the third jump host of a chain leads through the first two.
@@ -299,7 +308,7 @@ impl Connector {
             Arc::clone(bastions.entry(chain.join(" > ")).or_default())
         };
         let way = if before.is_empty() { last.hops.as_slice() } else { before };
-        let connect = || bastion::patiently(|| self.open(last, way));
+        let connect = || patiently(JUMP_HOST_STARTS, || self.open(last, way));
         let connected = cell.get_or_init(|| async { connect().await.map(Bastion::new) }).await;
         connected.clone().map_err(|mut error| {
             let inner = &error.failure;
@@ -317,6 +326,11 @@ impl Connector {
             error.failure = Failure::new(FailureKind::JumpHost, message, inner.next.clone());
             error
         })
+    }
+
+    fn refused_login(&self, resolved: &Resolved) -> bool {
+        let refused = self.refused_logins.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.contains(&(resolved.host.clone(), resolved.port))
     }
 
     /// Remembers refused logins, and says so when the same address then shuts its door.

@@ -28,6 +28,7 @@ pub mod known_hosts;
 pub mod limits;
 pub mod local;
 mod offers;
+mod patience;
 mod pattern;
 mod peer;
 mod proxy;

@@ -20,7 +20,7 @@ async fn one_session_is_allowed() {
     swept.assert_read("node");
 }
 
-/// `MaxStartups 1` and twenty hosts at this one sshd: each is read, or its row quotes `Exceeded MaxStartups` and says what that is; read one after the other (`-f 1`) all are whole.
+/// `MaxStartups 1` and twenty hosts at this one sshd: each is begun again up to four times, and is read or its row quotes `Exceeded MaxStartups` and says what that is; read one after the other (`-f 1`) all are whole.
 #[tokio::test]
 async fn one_login_at_a_time_is_allowed() {
     let Some(sshd) = sshd("MaxStartups 1").await else { return };
@@ -38,13 +38,32 @@ async fn one_login_at_a_time_is_allowed() {
     }
 }
 
+/// Somebody else is about to log in, and gives it up as soon as we were turned away.
+fn another_login(sshd: &Sshd) -> std::thread::JoinHandle<()> {
+    let other = std::net::TcpStream::connect(("127.0.0.1", sshd.port)).unwrap();
+    let log = sshd.client.dir.path().join("log");
+    std::thread::spawn(move || {
+        until("sshd turned us away", || std::fs::read_to_string(&log).unwrap_or_default().contains("MaxStartups"));
+        drop(other);
+    })
+}
+
+/// `MaxStartups 1` with another's login in the way: the connection is begun again, and the node is read.
+#[tokio::test]
+async fn another_login_is_in_the_way() {
+    let Some(sshd) = sshd("MaxStartups 1").await else { return };
+    let another = another_login(&sshd);
+    let swept = Stage::new().sweep(&[], &line("node", &sshd), &[]);
+    another.join().unwrap();
+    swept.assert_read("node");
+}
+
 /// `MaxStartups 1` on a jump host, with others' logins in the way: the connection to it is begun again until there is room, and every host behind is read.
 #[tokio::test]
 async fn one_login_at_a_time_is_allowed_on_a_jump_host() {
     let Some(sshd) = sshd("MaxStartups 1").await else { return };
     let stage = Stage::new();
-    // Somebody else is about to log in, and gives it up as soon as we were turned away.
-    let other = std::net::TcpStream::connect(("127.0.0.1", sshd.port)).unwrap();
+    let another = another_login(&sshd);
     let (port, key) = (sshd.port, sshd.client.key_file.display().to_string());
     let config = format!(
         "Host jump\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {key}\n  UserKnownHostsFile {}\n  StrictHostKeyChecking accept-new\n",
@@ -54,13 +73,8 @@ async fn one_login_at_a_time_is_allowed_on_a_jump_host() {
     let behind = stage.third().port();
     let through = ", ansible_ssh_common_args: '-J jump'";
     let lines: Vec<String> = (0..6).map(|index| host(&format!("b{index}"), behind, through)).collect();
-    let log = sshd.client.dir.path().join("log");
-    let turned_away = std::thread::spawn(move || {
-        until("sshd turned us away", || std::fs::read_to_string(&log).unwrap_or_default().contains("MaxStartups"));
-        drop(other);
-    });
     let swept = stage.sweep(&[], &lines.concat(), &[]);
-    turned_away.join().unwrap();
+    another.join().unwrap();
     for index in 0..6 {
         swept.assert_read(&format!("b{index}"));
     }

@@ -1,5 +1,7 @@
 //! Whatever answers at the port: each thing that is not a working SSH server has its own failure, within its own deadline.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use seaworthy::failure::{FailureKind, Layer};
@@ -7,7 +9,7 @@ use seaworthy::ssh::resolved::Route;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::server::{self, Behaviour};
+use super::server::{self, Behaviour, Seen};
 use super::support::{Client, connect_as, failure, patient, short};
 
 /// Serves every connection with `talk` and returns the port.
@@ -101,8 +103,36 @@ async fn a_door_slammed_before_the_banner_quotes_the_last_words_and_names_penalt
     .await;
     let failure = failure(&Client::new().resolved(port)).await;
     assert_eq!((failure.kind, failure.layer), (FailureKind::ConnectionLost, Layer::Banner));
-    assert!(failure.message.ends_with("before identifying itself: Exceeded MaxStartups"), "{failure}");
+    assert!(failure.message.ends_with("before identifying itself: Exceeded MaxStartups, 4 times"), "{failure}");
     assert!(failure.next.contains("PerSourcePenalties"));
+}
+
+#[tokio::test]
+async fn a_node_that_drops_connections_at_first_is_tried_again() {
+    let client = Client::new();
+    let keys = vec![client.key.public_key().clone()];
+    let server = server::start(Behaviour { keys, drop_first: 3, ..Behaviour::default() }).await;
+    connect_as(&client.resolved(server.port), patient()).await.unwrap().close().await;
+    assert_eq!(Seen::count(&server.seen.connections), 4);
+}
+
+#[tokio::test]
+async fn a_door_that_a_penalty_shuts_is_knocked_at_once() {
+    let knocks = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&knocks);
+    let port = listen(move |mut stream| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let _ = stream.write_all(b"Not allowed at this time\r\n").await;
+            let mut id = [0; 8];
+            let _ = stream.read(&mut id).await;
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await;
+    let failure = failure(&Client::new().resolved(port)).await;
+    assert!(failure.message.ends_with("before identifying itself: Not allowed at this time"), "{failure}");
+    assert_eq!(knocks.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
