@@ -307,17 +307,22 @@ pub(crate) fn cluster() -> Option<&'static Lab> {
 pub(crate) fn swept(fleet: &Lab) -> &'static Sweep {
     static SWEPT: OnceLock<Sweep> = OnceLock::new();
     SWEPT.get_or_init(|| {
-        if has_kubernetes() {
-            settle(fleet);
-        }
         // A command that runs out of its seconds on a busy machine is no fault of the node: looked at again, it answers.
-        let look = || fleet.sweep_alone("all:!crowd*", &["--connect-timeout", "4s", "--timeout", TIMEOUT]);
+        let look = || {
+            if has_kubernetes() {
+                settle(fleet);
+            }
+            fleet.sweep_alone("all:!crowd*", &["--connect-timeout", "4s", "--timeout", TIMEOUT])
+        };
         let read = |sweep: &Sweep| {
             let named = sweep
                 .nodes()
                 .iter()
                 .filter(|node| ["master", "worker", "prepared"].iter().any(|name| node["name"] == **name));
-            named.map(Node).all(|node| ["containerd", "kubelet", "cni"].iter().all(|area| node.area(area) != "unknown"))
+            named.map(Node).all(|node| {
+                let known = ["containerd", "kubelet", "cni"].iter().all(|area| node.area(area) != "unknown");
+                known && !node.words("api").contains("did not answer in")
+            })
         };
         (0..2).map(|_| look()).find(read).unwrap_or_else(look)
     })
