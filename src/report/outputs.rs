@@ -1,6 +1,7 @@
 //! What one command printed on many nodes: equal outputs are shown once, under the folded names of their nodes.
 //!
-//! Used by `exec`. Outputs are compared by hash, so ten thousand large ones cost one pass; nothing is copied.
+//! Used by `exec`. Outputs are compared by hash, so ten thousand large ones cost one pass; nothing is copied. What a node says is
+//! set in, so that no node can print a heading in another's name.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -17,6 +18,9 @@ use crate::text;
 
 /// The version of the document.
 pub const OUTPUTS_SCHEMA: &str = "seaworthy/exec/v1";
+
+/// Before every line below a heading.
+const MARGIN: &str = "  ";
 
 /// What came of one command on one node.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -145,17 +149,39 @@ fn write_group(group: &Group<'_>, style: &Style, out: &mut impl Write) -> io::Re
 
     write_block(&output.stdout, Tone::Plain, style, out)?;
     if !output.stderr.is_empty() {
-        writeln!(out, "{}", style.paint(Tone::Dim, "stderr:"))?;
+        writeln!(out, "{MARGIN}{}", style.paint(Tone::Dim, "stderr:"))?;
         write_block(&output.stderr, Tone::Warn, style, out)?;
     }
     if let Some(failure) = output.failure.as_ref().filter(|failure| !failure.next.is_empty()) {
-        writeln!(out, "{}  {}", style.paint(Tone::Dim, "next"), style.text(&failure.next))?;
+        writeln!(out, "{MARGIN}{}  {}", style.paint(Tone::Dim, "next"), style.text(&failure.next))?;
     }
     Ok(())
 }
 
-/// Writes text line by line, so that colours end where their lines end.
+/// Writes text line by line, so that colours end where their lines end, and a long line piece by piece: escapes are four times as
+/// long as what they stand for.
 fn write_block(bytes: &[u8], tone: Tone, style: &Style, out: &mut impl Write) -> io::Result<()> {
-    let block = text::sanitize_block(bytes);
-    block.lines().try_for_each(|line| writeln!(out, "{}", style.paint(tone, &style.signs(line))))
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        out.write_all(MARGIN.as_bytes())?;
+        let mut rest = line;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(piece_of(rest));
+            let clean = text::sanitize_block(piece);
+            write!(out, "{}", style.paint(tone, &style.signs(clean.trim_end_matches('\n'))))?;
+            rest = behind;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// How many bytes of a text are sanitised at once; no character is cut in two.
+fn piece_of(text: &[u8]) -> usize {
+    const PIECE: usize = 64 << 10;
+    const CHARACTER: usize = 4;
+    if text.len() <= PIECE + CHARACTER {
+        return text.len();
+    }
+    let inside = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+    (PIECE..PIECE + CHARACTER).find(|at| !inside(at)).unwrap_or(PIECE)
 }

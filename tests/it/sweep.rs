@@ -289,7 +289,7 @@ fn exec_folds_equal_outputs() {
     let inventory = place.inventory(&fleet);
     let output = place.run(&["exec", "-i", &inventory, "--", "echo", "hello"]);
     let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(shown.contains("node[001-002] (2)\nhello"), "{shown}");
+    assert!(shown.contains("node[001-002] (2)\n  hello"), "{shown}");
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     let failing = place.run(&["exec", "-i", &inventory, "-l", "node001", "--", "false"]);
     assert_eq!(failing.status.code(), Some(2), "{}", text(&failing));

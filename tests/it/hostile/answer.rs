@@ -25,8 +25,13 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn good(nonce: &Nonce) -> Self {
+        Self::of(NODE, nonce)
+    }
+
+    /// What that node of the fleet says.
+    pub(super) fn of(node: usize, nonce: &Nonce) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let text = answer(&plan(), NODE, i64::try_from(now).unwrap(), nonce.as_str());
+        let text = answer(&plan(), node, i64::try_from(now).unwrap(), nonce.as_str());
         let text = String::from_utf8(text).unwrap();
         let mark = format!("@@{}", nonce.as_str());
         let mut parts = text.split_inclusive('\n').collect::<Vec<_>>().into_iter().peekable();

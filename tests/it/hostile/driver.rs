@@ -85,7 +85,7 @@ pub(super) fn sweep_each(cases: Vec<Case>) {
 impl Stage {
     async fn new() -> Self {
         let fleet = Fleet::start(plan()).unwrap();
-        let key = russh::keys::load_secret_key(fleet.key_path(), None).unwrap().public_key().clone();
+        let key = key_of(&fleet);
         let alone = sweep(&fleet, "", &["-l", "masternode,node002"]).await;
         for node in alone.document["nodes"].as_array().unwrap() {
             assert_eq!(node["verdict"], "pass", "{node}");
@@ -128,9 +128,7 @@ impl Stage {
     }
 
     async fn start(&self, peer: &Peer) -> (u16, Option<Server>) {
-        // As the neighbours' sshd, it forwards nowhere: nothing leaves this machine.
-        let forward = Forward::Fail(russh::ChannelOpenFailure::AdministrativelyProhibited);
-        let mut behaviour = Behaviour { keys: vec![self.key.clone()], forward, ..Behaviour::default() };
+        let mut behaviour = behaviour(self.key.clone());
         let spoil: fn(&mut Answer) = match peer {
             Peer::Tcp(talk) => return (listen(*talk as fn(TcpStream) -> _).await, None),
             Peer::Says(spoil) => *spoil,
@@ -166,7 +164,22 @@ impl Stage {
     }
 }
 
-fn mib(kib: u64) -> f64 {
+/// An SSH server that the fleet's key opens. As the neighbours' sshd, it forwards nowhere: nothing leaves this machine.
+pub(super) fn behaviour(key: russh::keys::PublicKey) -> Behaviour {
+    let forward = Forward::Fail(russh::ChannelOpenFailure::AdministrativelyProhibited);
+    Behaviour { keys: vec![key], forward, ..Behaviour::default() }
+}
+
+pub(super) fn key_of(fleet: &Fleet) -> russh::keys::PublicKey {
+    russh::keys::load_secret_key(fleet.key_path(), None).unwrap().public_key().clone()
+}
+
+/// The inventory's line of the misbehaving node.
+pub(super) fn line_of(port: u16) -> String {
+    format!("        {NAME}: {{ ansible_host: 127.0.0.1, ansible_port: {port} }}\n")
+}
+
+pub(super) fn mib(kib: u64) -> f64 {
     f64::from(u32::try_from(kib).unwrap()) / 1024.0
 }
 
@@ -217,8 +230,30 @@ fn assert_expected(case: &Case, node: &Value) {
     }
 }
 
-/// Runs the program over the fleet, with these lines in place of the third node's.
+/// Sweeps the fleet, with these lines in place of the third node's.
 async fn sweep(fleet: &Fleet, lines: &str, arguments: &[&str]) -> Swept {
+    let ran = run(fleet, lines, &["sweep", "-o", "json", "--run-dir", "runs"], arguments).await;
+    assert!(ran.peak > 0, "the document is shorter than a pipe");
+    let document = serde_json::from_slice(&ran.stdout).unwrap();
+    let saved = Saved::load(&only_entry(&ran.place.path().join("runs"))).unwrap();
+    assert!(saved.damaged.is_empty(), "{:?}", saved.damaged);
+    Swept { run: saved.run.clone(), document, saved, stderr: ran.stderr, took: ran.took, peak: ran.peak }
+}
+
+/// What the program did.
+pub(super) struct Ran {
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub took: Duration,
+    /// High-water mark of its memory, in KiB; 0 when it said less than a pipe holds and was gone before it was looked at.
+    pub peak: u64,
+    place: tempfile::TempDir,
+}
+
+/// Runs the program over the fleet, with these lines in place of the third node's: `first` before the options that all share, `last`
+/// behind them.
+pub(super) async fn run(fleet: &Fleet, lines: &str, first: &[&str], last: &[&str]) -> Ran {
     let place = tempfile::tempdir().unwrap();
     let inventory = place.path().join("fleet.yaml");
     let known_hosts = place.path().join("known_hosts");
@@ -231,12 +266,13 @@ async fn sweep(fleet: &Fleet, lines: &str, arguments: &[&str]) -> Swept {
     std::fs::write(&inventory, text).unwrap();
     std::fs::copy(fleet.known_hosts_path(), &known_hosts).unwrap();
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_seaworthy"))
-        .args(["sweep", "-o", "json", "--run-dir", "runs", "--host-key", "accept-new", "-i"])
+        .args(first)
+        .args(["--host-key", "accept-new", "-i"])
         .arg(&inventory)
         .arg("--known-hosts")
         .arg(&known_hosts)
         .args(LIMITS)
-        .args(arguments)
+        .args(last)
         .current_dir(place.path())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -253,7 +289,7 @@ async fn sweep(fleet: &Fleet, lines: &str, arguments: &[&str]) -> Swept {
     let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let reading = async {
         let (mut text, mut piece, mut peak) = (Vec::new(), vec![0; 16 << 10], 0);
-        // The document is longer than a pipe, so that the program is still there when its beginning comes; by then it has read
+        // A document is longer than a pipe, so that the program is still there when its beginning comes; by then it has read
         // and judged every node.
         while let Ok(count @ 1..) = out.read(&mut piece).await {
             text.extend_from_slice(&piece[..count]);
@@ -264,16 +300,12 @@ async fn sweep(fleet: &Fleet, lines: &str, arguments: &[&str]) -> Swept {
     let mut stderr = String::new();
     let ended =
         tokio::time::timeout(DEADLINE, async { tokio::join!(reading, err.read_to_string(&mut stderr), child.wait()) });
-    let ((stdout, peak), said, code) = ended.await.expect("the sweep ends before its deadline");
+    let ((stdout, peak), said, code) = ended.await.expect("it ends before its deadline");
     let took = begun.elapsed();
     said.expect("standard error is UTF-8");
     let code = code.unwrap().code();
     assert!(matches!(code, Some(0 | 2 | 4 | 6)) && !stderr.contains("panicked"), "{code:?}: {stderr}");
-    assert!(peak > 0, "the document is shorter than a pipe");
-    let document = serde_json::from_slice(&stdout).unwrap();
-    let saved = Saved::load(&only_entry(&place.path().join("runs"))).unwrap();
-    assert!(saved.damaged.is_empty(), "{:?}", saved.damaged);
-    Swept { run: saved.run.clone(), document, saved, stderr, took, peak }
+    Ran { code, stdout, stderr, took, peak, place }
 }
 
 /// In KiB; `None` when the process has ended.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::GROUPS;
 use super::case::{Expected, Is};
+use super::{GROUPS, exec};
 
 /// Asserts that docs/reliability.md has this table at its `mark`, or puts it there.
 pub(crate) fn assert_documented(mark: &str, table: &str) {
@@ -62,6 +62,20 @@ fn table() -> String {
         }
     }
     text
+}
+
+fn table_of_exec() -> String {
+    let mut text = String::from("| The command | Promise | Shown | MiB | Test |\n|---|---|---|---|---|\n");
+    for exec::Case { name, does, failure, words, memory, .. } in exec::cases() {
+        let promise = failure.map_or_else(|| "shown, and does nothing".to_owned(), |kind| format!("`{kind}`"));
+        writeln!(text, "| {does} | {promise} | \u{201c}{words}\u{201d} | {memory} | `exec`: {name} |").unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_documentation_lists_every_command() {
+    assert_documented("exec", &table_of_exec());
 }
 
 #[test]

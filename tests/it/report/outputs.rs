@@ -42,23 +42,23 @@ fn render(format: OutputsFormat, outputs: &[NodeOutput], style: Style) -> String
 fn equal_outputs_are_shown_once() {
     insta::assert_snapshot!(render(OutputsFormat::Folded, &sample(), PLAIN), @r"
     node[1-40] (40)
-    Linux 6.1
-    up 3 days
+      Linux 6.1
+      up 3 days
 
     broken[1-2] (2)  exit 127
-    stderr:
-    sh: uname: not found
+      stderr:
+      sh: uname: not found
 
     evil
-    \x1b[2Jgone \xff
-    ok
+      \x1b[2Jgone \xff
+      ok
 
     homelab  port 22 refused the connection
-    next  start sshd on it
+      next  start sshd on it
 
     odd
-    Linux 6.1
-    up 3 days
+      Linux 6.1
+      up 3 days
     ");
 }
 
@@ -67,8 +67,8 @@ fn a_colour_ends_with_its_line() {
     let colored = render(OutputsFormat::Folded, &sample()[42..44], Style { color: true, ..PLAIN });
     insta::assert_snapshot!(colored.replace('\x1b', "␛"), @r"
     ␛[1mbroken[1-2] (2)␛[0m  ␛[31mexit 127␛[0m
-    ␛[2mstderr:␛[0m
-    ␛[33msh: uname: not found␛[0m
+      ␛[2mstderr:␛[0m
+      ␛[33msh: uname: not found␛[0m
     ");
 }
 
@@ -109,5 +109,14 @@ fn the_exit_code_tells_failed_commands_from_missing_nodes() {
     let cases = [(0..41, 0), (0..43, 2), (44..45, 4), (0..45, 6), (0..0, 0)];
     for (range, code) in cases {
         assert_eq!(outputs::exit_code(&all[range.clone()]).code(), code, "{range:?}");
+    }
+}
+
+#[test]
+fn a_long_line_is_cut_between_characters_only() {
+    for start in 0..4 {
+        let line = format!("{}{}", "x".repeat(start), "日".repeat(100_000));
+        let shown = render(OutputsFormat::Folded, &[output("node1", 0, line.as_bytes(), b"")], PLAIN);
+        assert_eq!(shown, format!("node1\n  {line}\n"));
     }
 }
