@@ -160,7 +160,9 @@ clock() {
   y ntp -n "$V"
   [ "$V" ] && echo "daemon=$V" || echo daemon-
   r rtc_epoch /sys/class/rtc/rtc0/since_epoch
-  echo "epoch=$(date +%s)"
+  # What date said at the beginning, and what has passed since.
+  now
+  case $EP in '' | *[!0-9]*) echo "epoch=$(date +%s)" ;; *) echo "epoch=$((EP + (U - UP) / 100))" ;; esac
   V=no
   while read -r l; do [ "$l" = LOCAL ] && V=yes; done </etc/adjtime
   echo "local_rtc=$V"

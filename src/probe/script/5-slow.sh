@@ -11,10 +11,11 @@ END { for (i = n > 60 ? n - 60 : 0; i < n; i++) print b[i % 60]; exit r }'
   else t 127 dmesg; fi
   if [ ! "$UID0" ]; then t 77 inotify
   else
-    # Processes come and go, so 1 is no failure; a find without -lname fails on itself, too.
+    # Processes come and go, so 1 is no failure; a find without -lname finds nothing and fails on itself, too.
     V=$(cd /proc && x find [0-9]*/fd -maxdepth 1 -lname '*inotify*' 2>/dev/null)
     X=$?
     set -- $V
+    [ "$1" ] && X=0
     [ $X = 1 ] && { x find /proc/self -maxdepth 0 -lname x >/dev/null 2>&1; X=$?; }
     case $X in
     0) echo "instances_used=$#" ;;
@@ -192,7 +193,9 @@ changes() {
     [ $X = 1 ] && X=0
   fi
   if [ -r /var/log/dpkg.log ]; then
-    grep -E ' (install|upgrade|remove|purge) (kube|cri-tools|containerd|runc|containernetworking|nfs-)' /var/log/dpkg.log | tail -n 20 | while read -r l; do echo "dpkg $l"; done
+    awk '
+/ (install|upgrade|remove|purge) (kube|cri-tools|containerd|runc|containernetworking|nfs-)/ { b[n++ % 20] = "dpkg " $0 }
+END { for (i = n > 20 ? n - 20 : 0; i < n; i++) print b[i % 20] }' /var/log/dpkg.log
   elif w rpm; then
     x rpm -q --qf '%{INSTALLTIME} rpm %{NAME}-%{VERSION}\n' kubelet kubeadm kubectl kubernetes-cni cri-tools containerd.io runc 2>/dev/null | grep -v 'not installed'
   fi
