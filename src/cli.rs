@@ -307,7 +307,7 @@ pub struct ConnectionArgs {
     /// Ask for the sudo password once; implies -b
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
-    /// Read the sudo password from the first line of this file; implies -b
+    /// Read the sudo password from the first line of this file, which nobody else may read; implies -b
     #[arg(long, env = "SEAWORTHY_BECOME_PASSWORD_FILE", value_name = "FILE", conflicts_with = "ask_become_pass")]
     pub become_password_file: Option<PathBuf>,
     /// What to do with unknown host keys; a changed key is refused always

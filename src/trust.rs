@@ -1,4 +1,5 @@
-//! Whether a file that was merely found may be obeyed: one that somebody else may have put there could name a program to run.
+//! Whether a file that was merely found may be obeyed: one that somebody else may have put there could name a program to run. And
+//! whether a secret is one: others may have read it.
 //!
 //! Looks at owners and modes only. What the user names is obeyed wherever it lies; that is not decided here.
 
@@ -20,6 +21,13 @@ pub fn distrust(path: &Path) -> Option<String> {
         let target = place.display();
         Some(format!("{target} {why} (chmod go-w {target})"))
     })
+}
+
+/// The mode of a file with a secret in it that others may read. As with ssh's private keys: whoever else owns a file can be trusted with
+/// it, so only those of `uid` are looked at; what is no file (a pipe from a password manager) was made for this process.
+pub fn exposed(metadata: &Metadata, uid: u32) -> Option<u32> {
+    let mode = metadata.mode() & 0o777;
+    (metadata.is_file() && metadata.uid() == uid && mode & 0o077 != 0).then_some(mode)
 }
 
 fn directory_of(path: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Which hosts a command works on: flags, configuration and inventory merged into targets.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -18,7 +19,7 @@ use crate::inventory::limit::Limit;
 use crate::inventory::load::{self, SCRIPT_DEADLINE, Source, Surroundings};
 use crate::inventory::model::{HostId, Inventory};
 use crate::inventory::origin::{Connection, Origin, Overrides, Told};
-use crate::trust::distrust;
+use crate::trust::{distrust, exposed};
 
 /// Looked for in the working directory when nothing else names an inventory.
 const DEFAULT_SOURCES: [&str; 5] = ["inventory.yaml", "inventory.yml", "inventory.ini", "inventory", "hosts.yml"];
@@ -236,9 +237,7 @@ fn sudo(
         told.sudo_password = Some(Told { value, origin: Origin::Flag("--ask-become-pass") });
     } else if let Some(path) = &args.become_password_file {
         let path = environment.directory.join(path);
-        let text = std::fs::read_to_string(&path)
-            .map(Zeroizing::new)
-            .with_context(|| format!("cannot read the sudo password from {}", path.display()))?;
+        let text = read_secret(&path)?;
         let first = text.lines().next().unwrap_or_default();
         anyhow::ensure!(
             !first.is_empty(),
@@ -257,6 +256,21 @@ fn sudo(
         self::told(file.r#become, || from_file(config, "become"))
     };
     Ok(())
+}
+
+fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let shown = path.display();
+    let cannot = || format!("cannot read the sudo password from {shown}");
+    let mut file = File::open(path).with_context(cannot)?;
+    let metadata = file.metadata().with_context(cannot)?;
+    if let Some(mode) = exposed(&metadata, rustix::process::geteuid().as_raw()) {
+        anyhow::bail!(
+            "the sudo password in {shown} can be read by other users (mode {mode:03o}): chmod 600 {shown}, and change it"
+        );
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).with_context(cannot)?;
+    Ok(text)
 }
 
 fn from_file(config: &config::Loaded, key: &str) -> Origin {

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +21,7 @@ use super::resolved::Resolved;
 use super::signing::SigningKey;
 use super::stream::plain;
 use crate::failure::{Failure, FailureKind};
+use crate::trust::exposed;
 
 /// A private key of 16384-bit RSA has 13 KB.
 const MAX_FILE: usize = 64 * 1024;
@@ -227,9 +227,7 @@ fn read_key(path: &Path, uid: u32) -> KeyFile {
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         return KeyFile::PublicHalf { public, hardware: false };
     }
-    // As ssh: whoever owns the file can be trusted with it, so only one's own files are checked.
-    let mode = metadata.mode() & 0o777;
-    if metadata.uid() == uid && mode & 0o077 != 0 {
+    if let Some(mode) = exposed(&metadata, uid) {
         return KeyFile::Bad(BadKey::Exposed(mode));
     }
     decode(path, text)

@@ -114,3 +114,20 @@ fn checks_that_everybody_may_write_are_not_obeyed_unless_they_are_named() {
     let output = place.run(&sweep);
     assert!(output.status.code() == Some(1) && said(&output).contains("mine.yaml"), "{}", said(&output));
 }
+
+#[test]
+fn a_sudo_password_that_others_may_read_is_not_used() {
+    let place = Place::new(0o755);
+    let exec = ["exec", "-i", "127.0.0.1,", "--ssh-config", "none", "--ssh-option", "ProxyCommand=touch used; false"];
+    let with_password = [&exec[..], &["--become-password-file", "password", "--", "true"]].concat();
+    for mode in [0o644, 0o640, 0o604] {
+        place.write("password", "s3cret\n", mode);
+        let output = place.run(&with_password);
+        let expected = format!("can be read by other users (mode {mode:03o}): chmod 600 ");
+        assert!(output.status.code() == Some(1) && said(&output).contains(&expected), "{}", said(&output));
+        assert!(!place.exists("used") && !said(&output).contains("s3cret"), "{}", said(&output));
+    }
+    place.write("password", "s3cret\n", 0o600);
+    let output = place.run(&with_password);
+    assert!(output.status.code() == Some(4) && place.exists("used"), "{}", said(&output));
+}
