@@ -55,7 +55,7 @@ proptest! {
         for (name, content) in &files {
             put(&mut scene, "homelab", &format!("{DIRECTORY}/{}", NAMES[*name]), content);
         }
-        damage(&mut scene.records, seed, hits);
+        damage(scene.records(), seed, hits);
         let first = scene.decision(&playbook, "homelab");
         let Decision::Change { actions, .. } = &first else {
             prop_assert_eq!(scene.decision(&playbook, "homelab"), first, "the same node, the same plan");

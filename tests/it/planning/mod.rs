@@ -58,9 +58,14 @@ impl Scene {
         Self { records, options, paths: BTreeMap::new(), judged: OnceLock::new() }
     }
 
-    pub(crate) fn record(&mut self, name: &str) -> &mut Record {
+    /// To be changed: what was thought of them before is forgotten.
+    pub(crate) fn records(&mut self) -> &mut [Record] {
         self.judged = OnceLock::new();
-        self.records.iter_mut().find(|record| record.name == name).unwrap()
+        &mut self.records
+    }
+
+    pub(crate) fn record(&mut self, name: &str) -> &mut Record {
+        self.records().iter_mut().find(|record| record.name == name).unwrap()
     }
 
     pub(crate) fn push(&mut self, record: Record) {
