@@ -23,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
     let mut run = RunFile::new("sweep", SystemTime::UNIX_EPOCH, planned.collect(), Vec::new());
     "20260101T000000Z-0000".clone_into(&mut run.id);
     let report = seaworthy::fleet::report(&run, &records, &CHECKS);
-    for format in Format::value_variants() {
+    // Two of the ten formats at a time, by the input's length: rendering all of them takes most of the time.
+    for format in Format::value_variants().iter().skip(data.len() % 5).step_by(5) {
         let text = written(|out| report::write(*format, &report, &PLAIN, out));
         assert_harmless(&format!("{format:?}"), &text);
     }
