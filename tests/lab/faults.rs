@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::harness::{Lab, Sweep, busy, eventually, lab_name, wanted};
 
 /// The node without a fault.
-const CALM: &str = "calm";
+pub(crate) const CALM: &str = "calm";
 const NODES: [&str; 9] = [CALM, "lossy", "cut", "frozen", "locked", "stuffed", "noexec", "loaded", "short"];
 /// The longest time for the work on a host.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ fn swept(lab: &Lab, node: &str) -> Sweep {
     swept
 }
 
-fn assert_whole(swept: &Sweep, node: &str) {
+pub(crate) fn assert_whole(swept: &Sweep, node: &str) {
     assert_eq!(swept.node(node).failure(), "null", "{}", swept.node(node).failure_message());
     assert_eq!(swept.node(node).field("phase"), "unprepared", "{node}");
 }
@@ -52,7 +52,7 @@ const HALFWAY: &str = "ORIGINAL | { n=0; while [ $n -lt 300 ] && IFS= read -r li
                        n=$((n+1)); done; >/root/halfway; while ! [ -e /root/go ]; do sleep 0.1; done; cat; }\n";
 
 /// Sweeps a node beside the calm one, and does this when the probe has come half way.
-fn swept_halfway(lab: &Lab, node: &str, then: impl FnOnce()) -> Sweep {
+pub(crate) fn swept_halfway(lab: &Lab, node: &str, then: impl FnOnce()) -> Sweep {
     force(lab, node, HALFWAY);
     let _busy = busy();
     let (inventory, limit) = (lab.inventory(), format!("{CALM},{node}"));

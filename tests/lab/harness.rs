@@ -359,7 +359,7 @@ pub(crate) fn has_kubernetes() -> bool {
 }
 
 /// Past the test harness, which keeps what a passing test prints to itself.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "lab tests {text}");
 }
 

@@ -22,3 +22,5 @@ mod lab_itself;
 mod reach;
 #[cfg(test)]
 mod states;
+#[cfg(test)]
+mod vm;

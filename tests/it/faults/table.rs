@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use crate::hostile::table::assert_documented;
 
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 6] = [
     ("network", include_str!("network.rs")),
     ("sshd", include_str!("sshd.rs")),
     ("node", include_str!("node.rs")),
     ("here", include_str!("here.rs")),
     ("lab", include_str!("../../lab/faults.rs")),
+    ("vm", include_str!("../../lab/vm.rs")),
 ];
 
 /// Name, fault and promise of each test in a source.

@@ -17,7 +17,12 @@ reboot() {
     boot_node "$1" "$(cat "$dir/address")"
 }
 # The kernel takes it away with the node's namespace.
-link_is_gone() { ! ip link show "vb-$(machine "$1")" >/dev/null 2>&1; }
+link_is_gone() {
+    local link
+    link=vb-$(machine "$1")
+    if is_vm "$1"; then link=$(vm_link "$1"); fi
+    ! ip link show "$link" >/dev/null 2>&1
+}
 
 on_control_plane() { node_exec "$(cat "$state/control-plane")" "export KUBECONFIG=/etc/kubernetes/admin.conf; $1"; }
 

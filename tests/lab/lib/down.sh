@@ -74,7 +74,7 @@ leftovers() {
         done
         for pid in $(group_members .); do echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"; done
         awk '{print $5}' /proc/self/mountinfo | grep -E "^($state|$cache/.build)" | sed 's/^/mount /'
-        ip -o link show | awk -F': ' '{print $2}' | grep -E "^(sw-$lab_name|swi-$lab_name|swx-$lab_name|vb-sw-$lab_name-.*)(@|$)" | sed 's/^/link /'
+        ip -o link show | awk -F': ' '{print $2}' | grep -E "^(sw-$lab_name|swi-$lab_name|swx-$lab_name|vb-sw-$lab_name-.*|swv-$lab_name-.*)(@|$)" | sed 's/^/link /'
         for path in "$state" /run/systemd/nspawn/propagate/sw-"$lab_name"-*; do
             [ ! -e "$path" ] || echo "directory $path"
         done

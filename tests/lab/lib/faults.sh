@@ -39,6 +39,7 @@ heal() {
 # The end of the node's link that hangs in the bridge.
 host_link() {
     local index
+    if is_vm "$1"; then vm_link "$1"; return; fi
     index=$(node_exec "$1" 'cat /sys/class/net/host0/iflink')
     ip -o link show | awk -F': ' -v i="$index" '$1 == i { sub(/@.*/, "", $2); print $2 }'
 }

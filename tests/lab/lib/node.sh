@@ -22,6 +22,7 @@ node_leader() { node_running "$1" || die "no node '$1' runs"; pid_of "$(node_dir
 # A command line for the node's own shell, in all of its namespaces, without its sshd.
 node_exec() {
     local leader
+    if is_vm "$1"; then vm_exec "$@"; return; fi
     leader=$(node_leader "$1")
     timeout -k 5 "$exec_deadline" nsenter -t "$leader" -m -u -i -n -p -C -r -w -- \
         /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C \
@@ -38,21 +39,37 @@ start_node() {
     root=$dir/root
     mkdir "$dir" 2>/dev/null || die "there is a node '$name' already"
     remember "$dir/starter" "$BASHPID"
-    mkdir "$dir/upper" "$dir/work" "$root" "$dir/containerd"
     case $node_state in
         behind) address=$(inner_net).$number gateway= ;;
         *) address=$(net).$number gateway=$(net).1 ;;
     esac
     echo "$address" >"$dir/address"
     echo "$node_state" >"$dir/state"
+    if is_vm "$name"; then make_vm "$name"; else make_overlay; fi
+    boot_node "$name" "$address"
+    finish_state "$node_state" "$name"
+    rm "$dir/starter"
+    say "$name is up ($node_state, $address)"
+}
+
+# make_overlay: what one node of this kernel stands on, with the names of start_node.
+make_overlay() {
+    mkdir "$dir/upper" "$dir/work" "$root" "$dir/containerd"
     mount -t overlay "$lab_name-$name" -o "lowerdir=$(image_layers "$node_state"),upperdir=$dir/upper,workdir=$dir/work" "$root"
 
-    # Names, keys and the address, all of its own.
+    introduce "$name" "$root"
+    echo "host0 $address $gateway" >"$root/etc/node-network"
+    prepare_state "$node_state" "$name" "$root"
+}
+
+# introduce NAME ROOT: names and keys, all of its own, below the node's root directory.
+introduce() {
+    local name=$1 root=$2 address
+    address=$(cat "$(node_dir "$name")/address")
     echo "$name" >"$root/etc/hostname"
     # The registry's name resolves, as on a node with DNS; nobody answers there.
     printf '127.0.0.1 localhost registry.k8s.io\n::1 localhost ip6-localhost\n%s %s\n' "$address" "$name" >"$root/etc/hosts"
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
-    echo "host0 $address $gateway" >"$root/etc/node-network"
     rm -f "$root/etc/resolv.conf"
     : >"$root/etc/resolv.conf"
     ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f "$root/etc/ssh/ssh_host_ed25519_key"
@@ -62,16 +79,11 @@ start_node() {
         flock 7
         echo "$address $(cut -d' ' -f1,2 "$root/etc/ssh/ssh_host_ed25519_key.pub")" >>"$state/known_hosts"
     ) 7>"$state/.known_hosts.lock"
-
-    prepare_state "$node_state" "$name" "$root"
-    boot_node "$name" "$address"
-    finish_state "$node_state" "$name"
-    rm "$dir/starter"
-    say "$name is up ($node_state, $address)"
 }
 
 boot_node() {
     local name=$1 address=$2 dir link=$bridge
+    if is_vm "$name"; then boot_vm "$@"; return; fi
     dir=$(node_dir "$name")
     if [ "$(cat "$dir/state")" = behind ]; then link=$inner_bridge; fi
     # Its own control groups, so that nodes do not meet in one tree; a session of its own, so that a terminal's Ctrl-C

@@ -18,6 +18,7 @@ changed-key         the known key of this host is another one than it presents
 noisy               a banner before the login, and a shell that prints escape sequences and half a line
 hung-shell          a login shell that never runs the command that it is given
 hung-fuse           a FUSE file system on /mnt/never whose server never answers: statfs waits for ever
+vm                  Debian 13 in a machine of its own (qemu): a kernel, a clock, swap and NFS that no other node shares
 control-plane    K  etcd and the control plane as units, an API that answers, a Ready Node of its own
 ready            K  a worker that kubeadm join brought in: Ready
 not-ready        K  the same without CNI configuration: NotReady
@@ -31,6 +32,7 @@ has_state() {
     local line
     line=$(grep -E "^$1 " <<<"$state_table") || return 1
     case $line in *" K "*) has_kubernetes || die "state '$1' needs SEAWORTHY_KUBERNETES" ;; esac
+    case $1 in vm) require_vm ;; esac
 }
 
 # The states that are about the way to a node, or that are compared before and after, stay without: a prepared node's
