@@ -115,8 +115,11 @@ async fn a_refused_login_earns_a_penalty() {
     let stranger = write_key(sshd.client.dir.path(), "stranger", &new_key());
     let refused =
         line("first", &sshd).replace(&sshd.client.key_file.display().to_string(), &stranger.display().to_string());
-    let lines = format!("{refused}{}", line("second", &sshd));
-    let swept = Stage::new().sweep(&[], &lines, &["-f", "1"]);
+    let stage = Stage::new();
+    // Between the two lies a node that takes its time: sshd notes a penalty when it sees its child's end.
+    let between = host("between", stage.third().port(), "");
+    let lines = format!("{refused}{between}{}", line("second", &sshd));
+    let swept = stage.sweep(&[], &lines, &["-f", "1"]);
     swept.assert_failure("first", "auth", "offered");
     swept.assert_failure("second", "connection-lost", "it refused a login earlier in this run");
     swept.assert_failure("second", "connection-lost", "PerSourcePenalties");

@@ -51,8 +51,8 @@ fill_vm() {
         console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
         e2scrub_reap.service fstrim.timer systemd-logind.service systemd-tmpfiles-clean.timer systemd-random-seed.service \
         systemd-update-utmp.service systemd-pstore.service systemd-journal-flush.service sshd-keygen.service \
-        rpcbind.service rpcbind.socket nfs-client.target rpc-statd-notify.service nfs-blkmap.service dev-hugepages.mount \
-        dev-mqueue.mount run-lock.mount kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service \
+        rpcbind.service rpcbind.socket nfs-client.target rpc-statd-notify.service nfs-blkmap.service nfs-idmapd.service \
+        dev-hugepages.mount dev-mqueue.mount run-lock.mount kmod-static-nodes.service systemd-tmpfiles-setup-dev-early.service \
         systemd-tmpfiles-setup-dev.service sys-kernel-debug.mount sys-kernel-tracing.mount modprobe@configfs.service \
         modprobe@drm.service modprobe@fuse.service; do
         ln -sf /dev/null "$root/etc/systemd/system/$unit"
