@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2154
 
 # The start time of a process in clock ticks since boot: with it a pid is told from a later one of the same number.
-start_ticks() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# One that has ended and waits for its parent to notice has none.
+start_ticks() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'; }
 
 # remember FILE PID / same_process FILE: a recorded process, and whether it is the one that runs under that pid now.
 remember() { echo "$2 $(start_ticks "$2")" >"$1"; }

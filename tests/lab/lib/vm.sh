@@ -84,6 +84,9 @@ ExecStart=/usr/sbin/sshd -D -f /etc/ssh/lab_config
 [Install]
 WantedBy=multi-user.target
 UNIT
+    # Both need the one directory, which systemd would take away when either is stopped.
+    mkdir -p "$root/etc/systemd/system/ssh.service.d"
+    printf '[Service]\nRuntimeDirectoryPreserve=yes\n' >"$root/etc/systemd/system/ssh.service.d/lab.conf"
     chroot "$root" systemctl enable -q lab-ssh.service ssh.service
     # Much of what a node can suffer is judged only where Kubernetes is to be: with a kubelet it counts as prepared.
     printf '#!/bin/sh\necho Kubernetes v1.33.1\n' >"$root/usr/bin/kubelet"
@@ -190,7 +193,7 @@ vm_exec() {
     node_leader "$1" >/dev/null
     address=$(cat "$(node_dir "$1")/address")
     command=${*:2}
-    timeout -k 5 "$exec_deadline" ssh -F none -T -q -p "$vm_port" -i "$state/key" -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias="$address" \
+    timeout -k 5 "$exec_deadline" ssh -F none -T -o LogLevel=ERROR -p "$vm_port" -i "$state/key" -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias="$address" \
         -o UserKnownHostsFile="$state/known_hosts" -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes \
         -o ServerAliveInterval=5 -o ServerAliveCountMax=4 "root@$address" \
         "/usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C /bin/sh -c ${command@Q}"
