@@ -56,8 +56,8 @@ impl Stamp {
             && hours < 24
             && minutes < 60
             && (0.0..61.0).contains(&seconds);
-        let seconds = f64::from(hours * 3600 + minutes * 60) + seconds;
-        sound.then_some(Self { year, month, day, seconds })
+        // Not before they are known to be small.
+        sound.then(|| Self { year, month, day, seconds: f64::from(hours * 3600 + minutes * 60) + seconds })
     }
 
     /// The seconds until a later stamp of the same program; `None` when it is not later. A midnight may lie between them,
@@ -213,6 +213,7 @@ mod tests {
         for odd in [
             "I1310 10:00:00.0 1 x]",
             "I0910 25:00:00.0 1 x]",
+            "I0910 999999999:999999999:10.1 1 x]",
             "I0910 10:00 1 x]",
             "Info: x]",
             "I0910",
