@@ -162,7 +162,7 @@ clock() {
   r rtc_epoch /sys/class/rtc/rtc0/since_epoch
   # What date said at the beginning, and what has passed since.
   now
-  case $EP in '' | *[!0-9]*) echo "epoch=$(date +%s)" ;; *) echo "epoch=$((EP + (U - UP) / 100))" ;; esac
+  echo "epoch=${EP:+$((EP + (U - UP) / 100))}"
   V=no
   while read -r l; do [ "$l" = LOCAL ] && V=yes; done </etc/adjtime
   echo "local_rtc=$V"
