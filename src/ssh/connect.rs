@@ -23,14 +23,14 @@ use super::handshake;
 use super::keys::KeyRing;
 use super::known_hosts::KnownHosts;
 use super::offers::Offers;
-use super::patience::patiently;
+use super::patience::{hung_up, patiently};
 use super::peer::{Judged, Peer, UnknownKey, Verifier};
 use super::proxy::{self, ProxyChild};
 use super::resolved::{Resolved, Route};
 use super::session::Session;
 use super::stream;
 use super::wire::{Carrier, Tcp, Wire};
-use crate::failure::{Failure, FailureKind, Layer};
+use crate::failure::{Failure, FailureKind};
 use crate::timings::{Timings, millis};
 
 /// So often a connection is begun that is dropped before the server identifies itself: to a jump host, as many others wait for it,
@@ -337,8 +337,7 @@ impl Connector {
     fn mind_penalties(&self, resolved: &Resolved, failure: &mut Failure) {
         let place = (resolved.host.clone(), resolved.port);
         let mut refused = self.refused_logins.lock().unwrap_or_else(PoisonError::into_inner);
-        let shut = failure.kind == FailureKind::Refused
-            || (failure.kind == FailureKind::ConnectionLost && failure.layer == Layer::Banner);
+        let shut = failure.kind == FailureKind::Refused || hung_up(failure);
         if shut && refused.contains(&place) {
             failure.message.push_str("; it refused a login earlier in this run");
             PENALTY.clone_into(&mut failure.next);

@@ -42,7 +42,12 @@ where
 }
 
 fn dropped(failure: &Failure) -> bool {
-    failure.kind == FailureKind::ConnectionLost && failure.layer == Layer::Banner && !failure.message.contains(SHUT_OUT)
+    hung_up(failure) && !failure.message.contains(SHUT_OUT)
+}
+
+/// The server ended the connection before it said who it is.
+pub(super) fn hung_up(failure: &Failure) -> bool {
+    failure.kind == FailureKind::ConnectionLost && failure.layer == Layer::Banner
 }
 
 pub(super) fn pause(round: u32) -> Duration {
