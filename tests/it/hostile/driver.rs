@@ -41,7 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(6 + 20);
 /// Most of the slow ones only wait.
 const AT_ONCE: usize = 4;
 /// The name of the misbehaving node, and its second one.
-const NAME: &str = "node003";
+pub(super) const NAME: &str = "node003";
 const AGAIN: &str = "node004";
 
 /// What a sweep came to.
@@ -95,8 +95,7 @@ impl Stage {
 
     async fn play(self: Arc<Self>, case: Case) {
         let (port, _server) = self.start(&case.peer).await;
-        let vars = if case.vars.is_empty() { String::new() } else { format!(", {}", case.vars) };
-        let line = |name: &str| format!("        {name}: {{ ansible_host: 127.0.0.1, ansible_port: {port}{vars} }}\n");
+        let line = |name: &str| line_of(name, port, case.vars);
         let (lines, arguments): (String, &[&str]) = match case.peer {
             // One after the other, so that it is known which of the two names meets the first key.
             Peer::Turncoat => ([line(AGAIN), line(NAME)].concat(), &["-f", "1"]),
@@ -174,9 +173,10 @@ pub(super) fn key_of(fleet: &Fleet) -> russh::keys::PublicKey {
     russh::keys::load_secret_key(fleet.key_path(), None).unwrap().public_key().clone()
 }
 
-/// The inventory's line of the misbehaving node.
-pub(super) fn line_of(port: u16) -> String {
-    format!("        {NAME}: {{ ansible_host: 127.0.0.1, ansible_port: {port} }}\n")
+/// A node's line of the inventory, with these variables beside its address.
+pub(super) fn line_of(name: &str, port: u16, vars: &str) -> String {
+    let vars = if vars.is_empty() { String::new() } else { format!(", {vars}") };
+    format!("        {name}: {{ ansible_host: 127.0.0.1, ansible_port: {port}{vars} }}\n")
 }
 
 pub(super) fn mib(kib: u64) -> f64 {

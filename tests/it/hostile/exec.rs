@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::plan;
 use super::clean::{MARKUP, SHELL, assert_plain};
-use super::driver::{Ran, behaviour, key_of, line_of, mib, run};
+use super::driver::{NAME, Ran, behaviour, key_of, line_of, mib, run};
 use crate::ssh::server::{self, Exec};
 use crate::ssh::steps::{ENDLESS, Step};
 
@@ -134,7 +134,7 @@ pub(super) fn cases() -> Vec<Case> {
 async fn exec(fleet: &Fleet, case: &Case, format: &str) -> Ran {
     let server =
         server::start(server::Behaviour { exec: Exec::Steps((case.steps)()), ..behaviour(key_of(fleet)) }).await;
-    run(fleet, &line_of(server.port), &["exec", "-o", format], &["--", "echo", "hello"]).await
+    run(fleet, &line_of(NAME, server.port, ""), &["exec", "-o", format], &["--", "echo", "hello"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

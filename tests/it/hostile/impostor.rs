@@ -4,7 +4,7 @@ use seaworthy::demo::Fleet;
 use serde_json::Value;
 
 use super::answer::{Answer, plan};
-use super::driver::{behaviour, key_of, line_of, run};
+use super::driver::{NAME, behaviour, key_of, line_of, run};
 use crate::ssh::server::{self, Exec};
 use crate::ssh::steps::{Step, Talk};
 
@@ -23,7 +23,7 @@ async fn a_node_that_answers_in_a_neighbours_name_is_found_out() {
         serde_json::from_slice(&ran.stdout).unwrap()
     };
     let alone = sweep("", &["-l", "masternode,node002"]).await;
-    let beside = sweep(&line_of(server.port), &[]).await;
+    let beside = sweep(&line_of(NAME, server.port, ""), &[]).await;
     let row = |document: &Value, name: &str| {
         document["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).unwrap().clone()
     };

@@ -28,6 +28,14 @@ where
     port
 }
 
+/// Last words, before the server says who it is.
+async fn say_and_close(mut stream: TcpStream, words: &'static [u8]) {
+    let _ = stream.write_all(words).await;
+    let mut id = [0; 8];
+    let _ = stream.read(&mut id).await;
+    let _ = stream.shutdown().await;
+}
+
 /// Sends `bytes`, then keeps the connection open.
 async fn say_and_wait(bytes: &'static [u8]) -> u16 {
     listen(move |mut stream| async move {
@@ -94,13 +102,7 @@ async fn an_endless_banner_is_cut_off() {
 
 #[tokio::test]
 async fn a_door_slammed_before_the_banner_quotes_the_last_words_and_names_penalties() {
-    let port = listen(|mut stream| async move {
-        let _ = stream.write_all(b"Exceeded MaxStartups\r\n").await;
-        let mut id = [0; 8];
-        let _ = stream.read(&mut id).await;
-        let _ = stream.shutdown().await;
-    })
-    .await;
+    let port = listen(|stream| say_and_close(stream, b"Exceeded MaxStartups\r\n")).await;
     let failure = failure(&Client::new().resolved(port)).await;
     assert_eq!((failure.kind, failure.layer), (FailureKind::ConnectionLost, Layer::Banner));
     assert!(failure.message.ends_with("before identifying itself: Exceeded MaxStartups, 4 times"), "{failure}");
@@ -120,14 +122,9 @@ async fn a_node_that_drops_connections_at_first_is_tried_again() {
 async fn a_door_that_a_penalty_shuts_is_knocked_at_once() {
     let knocks = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&knocks);
-    let port = listen(move |mut stream| {
+    let port = listen(move |stream| {
         counter.fetch_add(1, Ordering::Relaxed);
-        async move {
-            let _ = stream.write_all(b"Not allowed at this time\r\n").await;
-            let mut id = [0; 8];
-            let _ = stream.read(&mut id).await;
-            let _ = stream.shutdown().await;
-        }
+        say_and_close(stream, b"Not allowed at this time\r\n")
     })
     .await;
     let failure = failure(&Client::new().resolved(port)).await;
